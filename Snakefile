@@ -1,0 +1,33 @@
+# Front door of Parallax: configuration, stages, one default target.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/results.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.scores.output,
+        rules.tables.output,
+        rules.figures.output,
+        rules.report.output,
+        rules.manifest.output,
+
+
+onstart:
+    begin(SETUP)
+
+
+onsuccess:
+    end(SETUP, workflow.cores)
+
+
+onerror:
+    failed(SETUP)

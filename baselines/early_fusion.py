@@ -1,0 +1,58 @@
+"""One U-Net that sees all modalities as channels and has one head per modality."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from parallax.learn.fusion import EarlyFusion, half_dice_ce
+from parallax.learn.network_method import Batch, Clock, NetworkMethod
+from parallax.learn.networks import initialised
+
+
+class EarlyFusionMethod(NetworkMethod):
+    """The plainest way to join modalities; needs them to share a grid, and shows what misalignment costs."""
+
+    name = "early_fusion"
+    title = "Early fusion (K heads)"
+    source = "baseline of this suite"
+    adapter = "heads"
+    presets = {  # noqa: RUF012 (read as a literal)
+        "paper": {"modality_dropout": False},
+        "dropout": {"modality_dropout": True},
+    }
+    min_modalities = 2
+    needs_pairs = True
+    no_released = "a baseline of this suite, without publication"
+
+    def build(self) -> nn.Module:
+        """K channels in, K heads out."""
+        with initialised(self.seed, "early_fusion"):
+            return EarlyFusion(len(self.task.modalities), self.task.n_classes, self.budget.widths)
+
+    def loss(
+        self,
+        net: nn.Module,
+        labelled: Batch,
+        unlabelled: Batch | None,  # noqa: ARG002
+        clock: Clock,
+    ) -> dict[str, Tensor]:
+        """(CE + Dice) / 2; each head is taught by the mask of its modality, seen or dropped."""
+        seen = labelled.available
+        if self.switches["modality_dropout"]:
+            seen = drop_modalities(seen, clock.generator("modality_dropout"))
+        return {"supervised": half_dice_ce(net(labelled.image, seen), labelled)}
+
+    def logits(self, net: nn.Module, image: Tensor, available: Tensor) -> Tensor:
+        """Absent modalities are zeros, as in training."""
+        logits: Tensor = net(image, available)
+        return logits
+
+
+def drop_modalities(available: Tensor, generator: torch.Generator) -> Tensor:
+    """Keep each available modality [B, K] with probability 1/2; where none is left, one at random."""
+    shape = tuple(available.shape)
+    kept = available & (torch.rand(shape, generator=generator) < 0.5).to(available.device)
+    priority = torch.rand(shape, generator=generator).to(available.device) * available
+    one = torch.zeros_like(available).scatter_(1, priority.argmax(dim=1, keepdim=True), True)
+    return torch.where(kept.any(dim=1, keepdim=True), kept, one & available)

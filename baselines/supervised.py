@@ -1,0 +1,61 @@
+"""Lower anchor: one U-Net per modality, trained on the labelled cases of that modality alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from parallax.learn.losses import dice_ce
+from parallax.learn.network_method import Batch, Clock, NetworkMethod
+from parallax.learn.networks import UNet, initialised
+
+
+class Supervised(NetworkMethod):
+    """Independent networks: what a method that joins modalities or uses unlabelled cases has to beat."""
+
+    name = "supervised"
+    title = "Supervised U-Net per modality"
+    source = "baseline of this suite"
+    adapter = "native"
+    presets = {"paper": {}}  # noqa: RUF012 (read as a literal)
+    no_released = "a baseline of this suite, without publication"
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, **keywords)
+        self.forward_passes_per_step = float(len(self.task.modalities))
+
+    def build(self) -> nn.Module:
+        """One network per modality, in the order of the task."""
+        nets = nn.ModuleList()
+        for modality in self.task.modality_names:
+            with initialised(self.seed, f"unet/{modality}"):
+                nets.append(UNet(1, self.task.n_classes, self.budget.widths))
+        return nets
+
+    def parameter_groups(self, net: nn.Module) -> list[dict[str, Any]]:
+        """One group per network, so that none has a say in how another is clipped."""
+        return [{"params": list(part.parameters())} for part in net.children()]
+
+    def loss(
+        self,
+        net: nn.Module,
+        labelled: Batch,
+        unlabelled: Batch | None,  # noqa: ARG002
+        clock: Clock,  # noqa: ARG002
+    ) -> dict[str, Tensor]:
+        """(CE + Dice) / 2 per modality, over the items that have a mask of it."""
+        assert labelled.label is not None
+        known = (labelled.available & labelled.labelled).cpu()
+        terms = {}
+        for k, (modality, part) in enumerate(zip(self.task.modality_names, net.children(), strict=True)):
+            rows = known[:, k].nonzero()[:, 0]
+            if len(rows):
+                logits = part(labelled.image[rows, k : k + 1])
+                terms[modality] = 0.5 * dice_ce(logits, labelled.label[rows, k])
+        return terms
+
+    def logits(self, net: nn.Module, image: Tensor, available: Tensor) -> Tensor:  # noqa: ARG002
+        """Each network on its own modality."""
+        return torch.stack([part(image[:, k : k + 1]) for k, part in enumerate(net.children())], dim=1)

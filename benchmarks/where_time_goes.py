@@ -1,0 +1,69 @@
+"""Where the time of a finished run went.
+
+Usage: `python benchmarks/where_time_goes.py results/quick`.
+
+Core-seconds by stage, from the benchmark files that Snakemake keeps, the costs that methods report and
+the wall time of the whole run. Start-up is what a process spends before and after its work (interpreter,
+imports, reading, writing); bookkeeping is what is left of cores x wall time: Snakemake itself, and cores
+that waited.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+STAGES = {
+    "data": ("index", "split", "prepare-train", "prepare-test", "misalign-train", "misalign-test", "view"),
+    "tables, figures, report": ("scores", "tables", "figures", "report", "manifest"),
+}
+
+
+def benchmark_s(root: Path, names: Iterable[str]) -> float:
+    return sum(_seconds(path) for name in names for path in (root / "benchmarks").rglob(f"{name}.tsv"))
+
+
+def _seconds(path: Path) -> float:
+    with path.open(encoding="utf-8") as handle:
+        return sum(float(row["s"]) for row in csv.DictReader(handle, delimiter="\t"))
+
+
+def _values(root: Path, file: str, key: str) -> Iterator[float]:
+    for path in (root / "runs").rglob(file):
+        yield float(json.loads(path.read_text(encoding="utf-8")).get(key) or 0.0)
+
+
+def stages(root: Path) -> dict[str, float]:
+    """Core-seconds by stage; the last three sum up what is not work."""
+    training, prediction, scoring = (
+        sum(_values(root, "cost.json", "train_s")),
+        sum(_values(root, "predict_status.json", "predict_s")),
+        sum(_values(root, "score_status.json", "score_s")),
+    )
+    rows = {"data": benchmark_s(root, STAGES["data"]), "training": training, "prediction": prediction}
+    rows["scoring"] = scoring
+    rows["tables, figures, report"] = benchmark_s(root, STAGES["tables, figures, report"])
+    processes = benchmark_s(root, ("train", "predict", "score"))
+    rows["process start-up"] = processes - training - prediction - scoring
+    wall = json.loads((root / "wall.json").read_text(encoding="utf-8"))
+    rows["bookkeeping and waiting"] = wall["wall_s"] * wall["cores"] - sum(rows.values())
+    return rows
+
+
+def main() -> None:
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else "results/quick")
+    rows = stages(root)
+    total = sum(rows.values())
+    wall = json.loads((root / "wall.json").read_text(encoding="utf-8"))
+    print(f"{root}: {wall['wall_s'] / 60:.1f} min on {wall['cores']} cores, {total:.0f} core-seconds")
+    for stage, seconds in rows.items():
+        print(f"  {stage:<26}{seconds:>8.0f} s {100 * seconds / total:>6.1f} %")
+    overhead = rows["process start-up"] + rows["bookkeeping and waiting"]
+    print(f"  start-up and bookkeeping together: {100 * overhead / total:.1f} %")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The command `parallax`: look at plug-ins, check data, score label maps, see what a run would do.
+
+Exit codes: 0 done, 1 the answer is no, 2 wrong use or bad input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from parallax.errors import UserError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _root() -> None:
+    """Which segmentation method still works when labels are scarce and modalities do not line up?"""
+
+
+@app.command("list")
+def list_plugins() -> None:
+    """List methods, baselines and datasets with presets, output adapter, needs and source."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from parallax.plugin import dataset_cards, method_cards
+
+    console = Console()
+    methods = Table("method", "presets", "adapter", "needs", "source", title="Methods and baselines")
+    for card in method_cards().values():
+        methods.add_row(card.name, ", ".join(card.presets), card.adapter, _needs(card), card.source)
+    datasets = Table("dataset", "what", "source", title="Datasets")
+    for dataset in dataset_cards().values():
+        datasets.add_row(dataset.name, dataset.title, dataset.source)
+    console.print(methods, datasets)
+
+
+@app.command()
+def score(
+    truth: Annotated[Path, typer.Argument(help="label map (NIfTI) that is right")],
+    prediction: Annotated[Path, typer.Argument(help="label map (NIfTI) to score")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    csv: Annotated[Path | None, typer.Option(help="write a CSV file")] = None,
+) -> None:
+    """Score one label map against another: Dice, HD95 (mm), ASSD (mm) per label value."""
+    from parallax.score.compare import score_pair
+
+    rows = score_pair(truth, prediction)
+    if csv:
+        _write_csv(rows, csv)
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+    elif not csv:
+        _print_rows(rows)
+
+
+@app.command()
+def plan(
+    config: Annotated[Path, typer.Argument(help="a file under config/")],
+    data: Annotated[
+        str | None, typer.Option(help="folder of real scans that the configuration needs")
+    ] = None,
+) -> None:
+    """Say what a run would do: runs by method, and what is skipped for which reason."""
+    import yaml
+    from rich.console import Console
+    from rich.table import Table
+
+    from parallax.run.setup import make_setup
+
+    values = yaml.safe_load(config.read_text(encoding="utf-8"))
+    setup = make_setup(values | ({"data": data} if data else {}))
+    table = Table(
+        "method", "runs", "skipped", "why", title=f"{setup.config.run}: {len(setup.plan.runs)} runs"
+    )
+    for name, runs, skipped, why in _counts(setup.plan):
+        table.add_row(name, str(runs), str(skipped), why)
+    Console().print(table)
+
+
+def main() -> None:
+    """Entry point: errors of the user's go to stderr as one paragraph; `--debug` shows the traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        app([argument for argument in sys.argv[1:] if argument != "--debug"])
+    except UserError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(2)
+
+
+def _needs(card: Any) -> str:
+    parts = [f"{card.min_modalities} modalities"] if card.min_modalities > 1 else []
+    parts += ["one patient per case"] if card.needs_pairs else []
+    parts += ["unlabelled cases"] if card.uses_unlabelled else []
+    return ", ".join(parts) or "labels" if not card.control else "control"
+
+
+def _counts(plan: Any) -> list[tuple[str, int, int, str]]:
+    keys = dict.fromkeys((r.method, r.preset) for r in [*plan.runs, *(s.run for s in plan.skipped)])
+    rows = []
+    for method, preset in keys:
+        runs = sum((r.method, r.preset) == (method, preset) for r in plan.runs)
+        skips = [s for s in plan.skipped if (s.run.method, s.run.preset) == (method, preset)]
+        rows.append((f"{method}:{preset}", runs, len(skips), "; ".join(sorted({s.reason for s in skips}))))
+    return rows
+
+
+def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
+    import csv as csv_module
+
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv_module.DictWriter(handle, list(rows[0]) if rows else ["label"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*(rows[0] if rows else ["label"]))
+    for row in rows:
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""The contract of a dataset: what a file under datasets/ declares and does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from parallax.case import Case, Task
+
+
+class Dataset(ABC):
+    """Where cases come from. Subclass it in one file under datasets/; the file is found by its presence.
+
+    Class attributes are read from the source without running it, so each must be a literal:
+
+    Attributes:
+        name: id of the dataset, equal to the name of its file.
+        title: how tables call it.
+        source: where the data comes from (citation, licence), or for a phantom what it stands for.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Take the options that the configuration gives to this dataset; unknown keys raise `ConfigError`."""
+        self.options = dict(options)
+
+    @property
+    @abstractmethod
+    def task(self) -> Task:
+        """Modalities, structures, pairing level and nominal spacing."""
+
+    @abstractmethod
+    def case_ids(self) -> list[str]:
+        """Ids of all cases in a stable order, from names and headers only (no voxel is read)."""
+
+    def strata(self) -> Mapping[str, str]:
+        """Case id to stratum (e.g. modality of an unpaired scan); splits keep shares. Empty: one stratum."""
+        return {}
+
+    def unlabelled_ids(self) -> list[str]:
+        """Cases without any label map: they go to the training pool and are never drawn as labelled."""
+        return []
+
+    @property
+    def crop(self) -> bool:
+        """Whether the common frame is cut to the foreground of the image (real scans with wide margins)."""
+        return False
+
+    def check(self) -> None:
+        """Raise `DataError` (absent file, grid mismatch, label outside the task) before any job starts."""
+        return
+
+    def stage(self, case_ids: Sequence[str], folder: Path) -> None:
+        """Write the raw files of these cases into `folder` (phantoms). Real data is already there: nothing to do."""
+        return
+
+    @abstractmethod
+    def read(self, case_id: str, folder: Path) -> Case:
+        """Read one case on its native grids; `folder` is the one given to `stage`."""

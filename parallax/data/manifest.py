@@ -1,0 +1,211 @@
+"""Lists of cases in three forms: a CSV, an nnU-Net raw folder, a MONAI datalist."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parallax.errors import ConfigError, DataError
+
+ENDINGS = re.compile(r"\.(nii\.gz|nii|mha|mhd|nrrd)$")
+CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+DATALIST_PARTS = ("training", "validation")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case of a manifest: paths by modality, and where the row stands."""
+
+    case: str
+    images: Mapping[str, Path]
+    labels: Mapping[str, Path]
+    where: str
+
+
+def read_manifest(root: Path, manifest: Path | None, modalities: Sequence[str]) -> tuple[Row, ...]:
+    """Read a list of cases; no image is opened.
+
+    Args:
+        root: folder that paths in the list are relative to.
+        manifest: a `.csv`, a datalist `.json`, or None where `root` is an nnU-Net raw folder.
+        modalities: their names in the order of the task.
+
+    Raises:
+        DataError: the list is absent or malformed, or a case occurs twice; the row is named.
+    """
+    if manifest is None or manifest.name == "dataset.json":
+        rows = _read_nnunet(manifest.parent if manifest else root, modalities)
+    elif manifest.suffix == ".csv":
+        rows = _read_csv(manifest, root, modalities)
+    elif manifest.suffix == ".json":
+        rows = _read_datalist(manifest, root, modalities)
+    else:
+        raise _error("a .csv, a .json datalist or an nnU-Net dataset.json", manifest.name, str(manifest))
+    return _checked(rows, str(manifest or root))
+
+
+def find_manifest(root: Path, name: str | None) -> Path | None:
+    """Where a manifest lies: under `root`, else from the current folder; None where none is named.
+
+    Raises:
+        ConfigError: it is in neither place.
+    """
+    if name is None:
+        return None
+    for path in (root / name, Path(name)):
+        if path.is_file():
+            return path
+    raise ConfigError(
+        "The manifest of a dataset does not exist",
+        where=f"option manifest: {name}",
+        expected=f"a file under {root} or under {Path.cwd()}",
+        found="no such file",
+        remedy="correct the path, or write the manifest (docs/your-data.md shows three forms)",
+    )
+
+
+def nnunet_description(folder: Path) -> dict[str, Any]:
+    """`dataset.json` of an nnU-Net raw folder."""
+    values = _load_json(folder / "dataset.json")
+    if not isinstance(values, dict) or not ({"channel_names", "modality"} & set(values)):
+        raise _error("channel_names (or modality)", "neither", f"{folder / 'dataset.json'}")
+    return values
+
+
+def nnunet_channels(description: Mapping[str, Any]) -> dict[str, str]:
+    """Channel suffix (`0000`, ...) to channel name, in order."""
+    channels = description.get("channel_names", description.get("modality"))
+    assert isinstance(channels, dict)
+    return {f"{int(key):04d}": str(channels[key]) for key in sorted(channels, key=int)}
+
+
+def _read_csv(path: Path, root: Path, modalities: Sequence[str]) -> list[Row]:
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        columns = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = columns
+        known = ["case", "label", *modalities, *(f"{m}_label" for m in modalities)]
+        wrong = [name for name in columns if name not in known]
+        if wrong or "case" not in columns or not set(columns) & set(modalities):
+            raise _error(
+                f"columns case, {', '.join(modalities)}, and <modality>_label or label",
+                f"columns {', '.join(columns) or 'none'}",
+                str(path),
+            )
+        return [_csv_row(values, f"{path}, line {reader.line_num}", root, modalities) for values in reader]
+
+
+def _csv_row(values: Mapping[str | None, Any], where: str, root: Path, modalities: Sequence[str]) -> Row:
+    if None in values or None in values.values():
+        raise _error("as many cells as columns", "another number of cells", where)
+    cells = {str(key): str(value).strip() for key, value in values.items()}
+    images = {m: root / cells[m] for m in modalities if cells.get(m)}
+    labels = {m: cells.get(f"{m}_label") or cells.get("label") or "" for m in images}
+    stray = [m for m in modalities if cells.get(f"{m}_label") and m not in images]
+    if stray:
+        raise _error("an image beside each label map", f"a label map of {', '.join(stray)} alone", where)
+    return Row(cells["case"], images, {m: root / path for m, path in labels.items() if path}, where)
+
+
+def _read_nnunet(folder: Path, modalities: Sequence[str]) -> list[Row]:
+    description = nnunet_description(folder)
+    channels = nnunet_channels(description)
+    absent = [m for m in modalities if m not in channels.values()]
+    if absent:
+        raise _error(
+            f"modalities named as its channels: {', '.join(channels.values())}",
+            f"no channel {', '.join(absent)}",
+            str(folder / "dataset.json"),
+        )
+    ending = str(description.get("file_ending", ".nii.gz"))
+    pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted((folder / "imagesTr").glob(f"*{ending}")):
+        match = pattern.fullmatch(path.name)
+        if match and channels.get(match[2]) in modalities:
+            found.setdefault(match[1], {})[channels[match[2]]] = path
+    return [_nnunet_row(folder, case, images, modalities, ending) for case, images in found.items()]
+
+
+def _nnunet_row(
+    folder: Path, case: str, images: Mapping[str, Path], modalities: Sequence[str], ending: str
+) -> Row:
+    label = folder / "labelsTr" / f"{case}{ending}"
+    ordered = {m: images[m] for m in modalities if m in images}
+    return Row(
+        case, ordered, dict.fromkeys(ordered, label) if label.exists() else {}, f"{folder}, case {case}"
+    )
+
+
+def _read_datalist(path: Path, root: Path, modalities: Sequence[str]) -> list[Row]:
+    values = _load_json(path)
+    parts = [part for part in DATALIST_PARTS if isinstance(values, dict) and part in values]
+    if not parts:
+        raise _error("a datalist with the key training", "no such key", str(path))
+    items = [(f"{path}, {part}[{i}]", item) for part in parts for i, item in enumerate(values[part])]
+    return [_datalist_row(item, where, root, modalities) for where, item in items]
+
+
+def _datalist_row(item: Any, where: str, root: Path, modalities: Sequence[str]) -> Row:
+    if not isinstance(item, dict) or "image" not in item:
+        raise _error("an object with the key image", str(item)[:80], where)
+    images = _as_list(item["image"])
+    if len(images) != len(modalities):
+        raise _error(f"{len(modalities)} images ({', '.join(modalities)})", f"{len(images)}", where)
+    labels = _as_list(item.get("label"))
+    if len(labels) == 1:
+        labels = labels * len(modalities)
+    if len(labels) not in (0, len(modalities)):
+        raise _error(f"one label map, or one per modality ({len(modalities)})", f"{len(labels)}", where)
+    case = str(item.get("case", item.get("id", _stem(str(next(filter(None, images), ""))))))
+    held = {m: root / p for m, p in zip(modalities, images, strict=True) if p}
+    pairs = zip(modalities, labels, strict=False)
+    return Row(case, held, {m: root / p for m, p in pairs if p and m in held}, where)
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _stem(path: str) -> str:
+    return re.sub(r"_\d{4}$", "", ENDINGS.sub("", Path(path).name))
+
+
+def _checked(rows: Iterable[Row], where: str) -> tuple[Row, ...]:
+    seen: dict[str, str] = {}
+    kept = tuple(rows)
+    for row in kept:
+        if row.case in seen:
+            raise _error("each case once (an `id` in a datalist)", f"{row.case} again", row.where)
+        if not CASE_ID.fullmatch(row.case) or "__" in row.case:
+            raise _error("a case id of letters, digits, '.', '-' and single '_'", repr(row.case), row.where)
+        if not row.images:
+            raise _error("at least one image", f"case {row.case} without any", row.where)
+        seen[row.case] = row.where
+    if not kept:
+        raise _error("at least one case", "none", where)
+    return kept
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _error("a readable JSON file", f"{type(error).__name__}: {error}", str(path)) from error
+
+
+def _error(expected: str, found: str, where: str) -> DataError:
+    return DataError(
+        "A list of cases cannot be used",
+        where=where,
+        expected=expected,
+        found=found,
+        remedy="correct the list; docs/your-data.md shows three forms",
+    )

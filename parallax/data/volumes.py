@@ -1,0 +1,249 @@
+"""Read and write volumes with strict header rules: a wrong affine is an error here, not a low score later."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Collection, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parallax.case import Grid, Volume
+from parallax.errors import DataError, GeometryError
+
+ORIGIN_TOLERANCE_MM = 1e-2
+DIRECTION_TOLERANCE = 1e-3
+LABEL_TOLERANCE = 1e-6
+
+
+def read_volume(path: Path, *, allow_no_codes: bool = False) -> Volume:
+    """Read an image: floats become float32, integers stay as they are.
+
+    The sform is used where its code is not 0, else the qform.
+
+    Args:
+        path: `.nii`, `.nii.gz`, or (through SimpleITK) `.mha`, `.mhd`, `.nrrd`.
+        allow_no_codes: accept a NIfTI whose two codes are 0 (its place in space is then a guess).
+
+    Raises:
+        DataError: the file is absent, unreadable, not 3-D, or holds NaN or infinite values.
+        GeometryError: no usable affine.
+    """
+    array, affine = _load(path, allow_no_codes)
+    if array.dtype.kind == "f":
+        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+        if bad:
+            raise DataError(
+                "An image holds values that are not finite",
+                where=str(path),
+                expected="numbers only",
+                found=f"{bad} of {array.size} voxels are NaN or infinite",
+                remedy="replace them in the file (for instance by the background value)",
+            )
+        array = array.astype(np.float32, copy=False)
+    return Volume(array, affine)
+
+
+def read_grid(path: Path, *, allow_no_codes: bool = False) -> Grid:
+    """The grid of a volume from its header alone (same rules and errors as `read_volume`)."""
+    if _is_nifti(path):
+        image = _open_nifti(path)
+        return Grid(_shape3(image.shape, path), _nifti_affine(image, path, allow_no_codes))
+    array, affine = _load(path, allow_no_codes)
+    return Grid(_shape3(array.shape, path), affine)
+
+
+def read_label_map(path: Path, allowed: Mapping[int, int] | Collection[int]) -> Volume:
+    """Read a label map as uint8.
+
+    Args:
+        path: as in `read_volume`.
+        allowed: raw value -> id, or the ids themselves. Background (0) is always allowed and stays 0.
+
+    Raises:
+        DataError: a voxel is no integer (beyond 1e-6) or its value is not allowed; the counts are named.
+        GeometryError: no usable affine.
+    """
+    array, affine = _load(path, False)
+    table = dict(allowed) if isinstance(allowed, Mapping) else {int(v): int(v) for v in allowed}
+    return Volume(_map_values(_integers(array, path), {0: 0} | table, path), affine)
+
+
+def write_volume(volume: Volume, path: Path) -> None:
+    """Write `.nii.gz` (or `.nii`): equal volumes give equal bytes, and no half-written file is ever left."""
+    import nibabel
+
+    array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
+    image = nibabel.Nifti1Image(np.asarray(array), volume.affine, dtype=array.dtype)
+    image.set_sform(volume.affine, 1)
+    image.set_qform(volume.affine, 1)
+    content = image.to_bytes()
+    if path.name.endswith(".gz"):
+        content = gzip.compress(content, compresslevel=1, mtime=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def same_grid(a: Grid, b: Grid) -> bool:
+    """Whether grids agree: origin and spacing to 0.01 mm, axes to 0.001, every corner to half a voxel."""
+    if a.shape != b.shape:
+        return False
+    spacing_a, spacing_b = np.array(a.spacing_mm), np.array(b.spacing_mm)
+    direction = np.abs(a.affine[:3, :3] / spacing_a - b.affine[:3, :3] / spacing_b).max()
+    shift_mm = np.abs(a.affine[:3, 3] - b.affine[:3, 3]).max()
+    corners = np.array([[*corner, 1] for corner in product(*((0, n) for n in a.shape))])
+    drift_mm = np.linalg.norm((corners @ (a.affine - b.affine).T)[:, :3], axis=1).max()
+    return bool(
+        shift_mm <= ORIGIN_TOLERANCE_MM
+        and np.abs(spacing_a - spacing_b).max() <= ORIGIN_TOLERANCE_MM
+        and direction <= DIRECTION_TOLERANCE
+        and drift_mm <= 0.5 * spacing_a.min()
+    )
+
+
+def check_same_grid(a: Volume | Grid, b: Volume | Grid, where: str) -> None:
+    """Raise `GeometryError`, showing both grids, unless they agree (see `same_grid`)."""
+    grid_a, grid_b = (v.grid if isinstance(v, Volume) else v for v in (a, b))
+    if same_grid(grid_a, grid_b):
+        return
+    raise GeometryError(
+        "Two volumes that must lie on one grid do not",
+        where=where,
+        expected=describe_grid(grid_a),
+        found=describe_grid(grid_b),
+        remedy="resample the label map onto its image, or repair the header that is wrong",
+    )
+
+
+def describe_grid(grid: Grid) -> str:
+    """A grid in one line: shape, spacing, axis codes, origin."""
+    import nibabel
+
+    spacing = "x".join(f"{s:.4g}" for s in grid.spacing_mm)
+    origin = ", ".join(f"{o:.3f}" for o in grid.affine[:3, 3])
+    codes = "".join(c or "?" for c in nibabel.aff2axcodes(grid.affine))
+    axes = "; ".join(" ".join(f"{v:.4f}" for v in row) for row in grid.affine[:3, :3])
+    shape = "x".join(map(str, grid.shape))
+    return f"shape {shape}, spacing {spacing} mm, axes {codes}, origin ({origin}) mm, matrix [{axes}]"
+
+
+def _load(path: Path, allow_no_codes: bool) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    if not _is_nifti(path):
+        return _load_itk(path)
+    image = _open_nifti(path)
+    affine = _nifti_affine(image, path, allow_no_codes)
+    try:
+        array = np.asarray(image.dataobj)
+    except (OSError, EOFError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    return array.reshape(_shape3(array.shape, path)), affine
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.name.endswith((".nii", ".nii.gz"))
+
+
+def _open_nifti(path: Path) -> Any:
+    import nibabel
+
+    try:
+        return nibabel.load(path)
+    except (OSError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _nifti_affine(image: Any, path: Path, allow_no_codes: bool) -> NDArray[np.float64]:
+    sform, qform = int(image.header["sform_code"]), int(image.header["qform_code"])
+    affine = np.asarray(image.affine, dtype=np.float64)
+    usable = bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine[:3, :3])) > 1e-9
+    if usable and (sform or qform or allow_no_codes):
+        return affine
+    raise GeometryError(
+        "A NIfTI header does not say where its voxels lie",
+        where=str(path),
+        expected="sform_code or qform_code above 0 and an invertible affine",
+        found=f"sform_code {sform}, qform_code {qform}, affine {affine.round(4).tolist()}",
+        remedy="write the affine of the scanner data into the header",
+    )
+
+
+def _load_itk(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    import SimpleITK
+
+    try:
+        image = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+    array = SimpleITK.GetArrayFromImage(image).T
+    if image.GetDimension() != 3:
+        _shape3(array.shape, path)
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    return array, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # ITK is LPS
+
+
+def _shape3(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
+    trimmed = shape
+    while len(trimmed) > 3 and trimmed[-1] == 1:
+        trimmed = trimmed[:-1]
+    if len(trimmed) != 3:
+        raise DataError(
+            "A volume is not three-dimensional",
+            where=str(path),
+            expected="one 3-D volume per file",
+            found=f"shape {shape}",
+            remedy="split the channels or time points into one file each",
+        )
+    return (trimmed[0], trimmed[1], trimmed[2])
+
+
+def _unreadable(path: Path, error: BaseException) -> DataError:
+    return DataError(
+        "A volume cannot be read",
+        where=str(path),
+        expected="a readable .nii, .nii.gz, .mha, .mhd or .nrrd file",
+        found="no such file" if not path.exists() else f"{type(error).__name__}: {error}".replace("\n", " "),
+        remedy="check the path, or fetch or write the file again",
+    )
+
+
+def _integers(array: NDArray[Any], path: Path) -> NDArray[np.int64]:
+    if array.dtype.kind in "iub":
+        return array.astype(np.int64)
+    rounded = np.rint(array)
+    # not (<=), so that NaN counts as wrong
+    bad = int(np.count_nonzero(~(np.abs(array - rounded) <= LABEL_TOLERANCE)))
+    if bad:
+        raise DataError(
+            "A label map holds values that are not integers",
+            where=str(path),
+            expected="integers (within 1e-6)",
+            found=f"{bad} of {array.size} voxels between two integers, or not finite",
+            remedy="write the label map with nearest-neighbour interpolation",
+        )
+    result: NDArray[np.int64] = rounded.astype(np.int64)
+    return result
+
+
+def _map_values(values: NDArray[np.int64], table: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
+    raw, counts = np.unique(values, return_counts=True)
+    held = zip(raw.tolist(), counts.tolist(), strict=True)
+    unknown = [f"{value} ({n} voxels)" for value, n in held if value not in table]
+    if unknown:
+        raise DataError(
+            "A label map holds values that the task does not know",
+            where=str(path),
+            expected=f"only {', '.join(map(str, sorted(table)))}",
+            found=", ".join(unknown[:12]) + (" and more" if len(unknown) > 12 else ""),
+            remedy="add the value to a structure of the task, or list it as one to leave out",
+        )
+    ids = np.array([table[v] for v in raw.tolist()], dtype=np.uint8)
+    result: NDArray[np.uint8] = ids[np.searchsorted(raw, values)]
+    return result

@@ -1,0 +1,35 @@
+"""Errors that a user can act on: what went wrong, where, what was expected, what was found, what to do."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake of the user's that Parallax can name. Printed as one paragraph, without a traceback.
+
+    Args:
+        what: the mistake in one clause.
+        where: the file, key or case that holds it.
+        expected: what would have been right.
+        found: what was there.
+        remedy: what to do next.
+    """
+
+    def __init__(self, what: str, *, where: str, expected: str, found: str, remedy: str) -> None:
+        self.what, self.where, self.expected, self.found, self.remedy = what, where, expected, found, remedy
+        super().__init__(f"{what}. Where: {where}. Expected: {expected}. Found: {found}. Remedy: {remedy}.")
+
+
+class ConfigError(UserError):
+    """The configuration of a run holds a key, a name or a value that cannot be used."""
+
+
+class DataError(UserError):
+    """A file of a dataset is absent, unreadable or holds values outside the task."""
+
+
+class GeometryError(DataError):
+    """Two volumes that must share a grid do not."""
+
+
+class PluginError(UserError):
+    """A file under datasets/, methods/ or baselines/ does not fulfil its contract."""

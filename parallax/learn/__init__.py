@@ -1,0 +1,1 @@
+"""Networks, losses, schedules, the method contract, the training loop and inference."""

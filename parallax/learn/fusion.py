@@ -1,0 +1,42 @@
+"""Early fusion with one head per modality, shared by the methods that are cast on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from parallax.learn.batch import Batch
+from parallax.learn.losses import dice_ce
+from parallax.learn.networks import UNet
+
+
+class EarlyFusion(nn.Module):
+    """One U-Net that reads K modalities as channels (zeros where absent) and answers for each of them.
+
+    Args:
+        modalities: K.
+        classes: C, background counted.
+        widths: channels per stage of the U-Net.
+    """
+
+    def __init__(self, modalities: int, classes: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.unet = UNet(modalities, modalities * classes, widths, heads=modalities)
+        self._heads = (modalities, classes)
+
+    def forward(self, image: Tensor, available: Tensor) -> Tensor:
+        """Logits [B, K, C, X, Y, Z] of image [B, K, X, Y, Z] and available [B, K]."""
+        if not bool(available.all()):
+            image = image * available[:, :, None, None, None]
+        logits: Tensor = self.unet(image)
+        return logits.unflatten(1, self._heads)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def half_dice_ce(logits: Tensor, batch: Batch) -> Tensor:
+    """(CE + Dice) / 2 over all known voxels of all modalities; logits [B, K, C, X, Y, Z].
+
+    A modality of an item that carries no label takes no part.
+    """
+    assert batch.label is not None
+    return 0.5 * dice_ce(logits.flatten(0, 1), batch.label.flatten(0, 1))

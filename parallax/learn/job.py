@@ -1,0 +1,129 @@
+"""Train or predict as one job of the workflow: folders in, folders out; a failed method is a result too."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parallax.case import Budget, Prediction, Task, TestView, Volume
+from parallax.data.store import fresh_folder, load_test_views, load_train_view, read_json, write_json
+from parallax.data.volumes import write_volume
+from parallax.learn.method import Cost, Method
+from parallax.plugin import load_method, method_card, preset_switches
+
+OK: Mapping[str, str] = {"status": "ok", "reason": ""}
+
+
+@dataclass(frozen=True)
+class Job:
+    """Which method, as what, and on what device (`auto`, `cpu`, `cuda`, `cuda:1`) with how many threads."""
+
+    method: str
+    preset: str
+    seed: int
+    budget: Budget
+    device: str = "cpu"
+    threads: int = 1
+
+    def make(self, task: Task) -> Method:
+        """The method, ready for `fit` or `load`."""
+        card = method_card(self.method)
+        device = "cpu" if card.control else _prepare_torch(self.device, self.threads)
+        kind = load_method(self.method)
+        switches = preset_switches(card, self.preset)
+        return kind(task, self.budget, switches=switches, seed=self.seed, device=device)
+
+
+def read_budget(text: str) -> Budget:
+    """A budget from JSON, given as text or as the path of a file."""
+    values = json.loads(text) if text.lstrip().startswith("{") else read_json(Path(text))
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return Budget(**arguments)
+
+
+def train_job(job: Job, view_folder: Path, scratch: Path, model: Path, cost: Path, status: Path) -> None:
+    """Fit and save. Where the method raises, `model` is left empty and `status` says why.
+
+    Interrupts (Ctrl-C, SIGTERM) are not results: they end the process, and the next call resumes.
+    """
+    view = load_train_view(view_folder)
+    spent = Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")
+    outcome: Mapping[str, str] = OK
+    with fresh_folder(model) as folder:
+        try:
+            method = job.make(view.task)
+            scratch.mkdir(parents=True, exist_ok=True)
+            spent = method.fit(view, scratch)
+            method.save(folder)
+        except Exception as error:
+            outcome = _failed(error)
+            shutil.rmtree(folder)
+            folder.mkdir()
+    write_json(asdict(spent), cost)
+    write_json(outcome, status)
+    if outcome is OK:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def predict_job(job: Job, data: Path, model: Path, status: Path, out: Path, predict_status: Path) -> None:
+    """Load and segment every test case; where training or prediction fails, `out` is left empty."""
+    outcome: Mapping[str, Any] = read_json(status)
+    seconds: dict[str, float] = {}
+    with fresh_folder(out) as folder:
+        if outcome["status"] == "ok":
+            try:
+                seconds = _predict_all(job, data, model, folder)
+            except Exception as error:
+                outcome = _failed(error)
+                shutil.rmtree(folder)
+                folder.mkdir()
+    write_json({**outcome, "predict_s": seconds}, predict_status)
+
+
+def _predict_all(job: Job, data: Path, model: Path, folder: Path) -> dict[str, float]:
+    method: Method | None = None
+    seconds = {}
+    for view in load_test_views(data, with_truth=method_card(job.method).needs_truth):
+        if method is None:
+            method = job.make(view.task)
+            method.load(model)
+        started = time.monotonic()
+        prediction = method.predict(view)
+        seconds[view.sample.case] = round(time.monotonic() - started, 4)
+        _check(prediction, view)
+        for name, label_map in prediction.label_maps.items():
+            volume = Volume(label_map, view.native[name].affine)
+            write_volume(volume, folder / f"{view.sample.case}__{name}.nii.gz")
+    return seconds
+
+
+def _check(prediction: Prediction, view: TestView) -> None:
+    found = {name: (label.shape, label.dtype) for name, label in prediction.label_maps.items()}
+    # the oracle knows only modalities with a mask; everybody else answers for each that the case has
+    names = view.native if view.truth is None else view.truth
+    wanted = {name: (view.native[name].shape, np.dtype(np.uint8)) for name in names}
+    if found != wanted:
+        raise ValueError(f"case {view.sample.case}: expected label maps {wanted}, found {found}")
+
+
+def _prepare_torch(device: str, threads: int) -> str:
+    import torch
+
+    torch.set_num_threads(threads)
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def _failed(error: Exception) -> dict[str, str]:
+    traceback.print_exception(error)  # into the log of the rule
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return {"status": "failed", "reason": reason[:500]}

@@ -1,0 +1,76 @@
+"""The contract of a method: what a file under methods/ or baselines/ declares and does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from parallax.case import Budget, Prediction, Task, TestView, TrainView
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training run cost. Printed in every table; `forward_passes` counts networks applied per step."""
+
+    parameters: int
+    steps: int
+    samples_seen: int
+    forward_passes_per_step: float
+    train_s: float
+    peak_memory_mib: float
+    device: str
+
+
+class Method(ABC):
+    """A segmentation method. Subclass it (or `NetworkMethod`) in one file; the file is found by its presence.
+
+    Class attributes are read from the source **without running it**, so each must be a literal:
+
+    Attributes:
+        name: id of the method, equal to the name of its file.
+        title: how tables call it.
+        source: paper and repository@commit that it was checked against.
+        adapter: `broadcast`, `heads` or `native` (see `parallax.case.Adapter`).
+        presets: preset name to switches; `paper` comes first and is the default.
+        min_modalities: least number of modalities in the task.
+        needs_pairs: True where the modalities of a case must come from one patient.
+        uses_unlabelled: True where unlabelled cases take part in training.
+        control: True for oracle, empty and mean shape.
+        needs_truth: True for the oracle alone.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    adapter: ClassVar[str] = "native"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+    min_modalities: ClassVar[int] = 1
+    needs_pairs: ClassVar[bool] = False
+    uses_unlabelled: ClassVar[bool] = False
+    control: ClassVar[bool] = False
+    needs_truth: ClassVar[bool] = False
+
+    def __init__(
+        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
+    ) -> None:
+        self.task, self.budget, self.seed, self.device = task, budget, seed, device
+        self.switches = dict(switches)
+
+    @abstractmethod
+    def fit(self, view: TrainView, scratch: Path) -> Cost:
+        """Train on `view` within the budget; may resume from and checkpoint to `scratch` (survives a kill)."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write all that `load` needs into `folder` (weights that `torch.load(weights_only=True)` reads)."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+
+    @abstractmethod
+    def predict(self, view: TestView) -> Prediction:
+        """Segment one test case on the native grid of each modality that it has."""

@@ -1,0 +1,93 @@
+"""The backbone that all network methods share, and how it is initialised."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
+from torch import Tensor, nn
+
+# Most voxels are background. A head that says so from the start spends no steps on learning it: on small
+# bright balls, mean Dice after 60 steps is 0.82 instead of 0.05, after 120 steps 0.92.
+_BACKGROUND_LOGIT = 4.0
+
+
+def stable_seed(*parts: object) -> int:
+    """A 63-bit seed that depends on the parts alone, not on the process (unlike `hash`)."""
+    digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+@contextmanager
+def initialised(seed: int, key: str) -> Iterator[None]:
+    """Seed torch's global generator by (seed, key) inside the block and restore it afterwards.
+
+    A network that is built in it under one key has the same initial weights in every method.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stable_seed(seed, key))
+        yield
+
+
+class UNet(nn.Module):
+    """3D U-Net with a strided stem, which keeps the finest level at half resolution (affordable on a CPU).
+
+    Encoder and decoder are those of nnU-Net's `PlainConvUNet` (two convolutions per encoder stage, one per
+    decoder stage, instance norm, leaky ReLU, He initialisation), each stage strided by 2; class
+    scores are made at half resolution and interpolated to full resolution.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the logits.
+        widths: channels per stage; the input must be a multiple of 2**len(widths) along each axis.
+        heads: out_channels = heads * classes; the first class of each head is background.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, widths: Sequence[int], *, heads: int = 1) -> None:
+        super().__init__()
+        backbone = PlainConvUNet(
+            input_channels=in_channels,
+            n_stages=len(widths),
+            features_per_stage=list(widths),
+            conv_op=nn.Conv3d,
+            kernel_sizes=3,
+            strides=2,
+            n_conv_per_stage=2,
+            num_classes=widths[0],
+            n_conv_per_stage_decoder=1,
+            conv_bias=True,
+            norm_op=nn.InstanceNorm3d,
+            norm_op_kwargs={"eps": 1e-5, "affine": True},
+            nonlin=nn.LeakyReLU,
+            nonlin_kwargs={"inplace": True},
+        )
+        # The decoder object itself is left behind: it holds the encoder a second time and unused 1x1 layers.
+        self.encoder = backbone.encoder
+        self.upsample = backbone.decoder.transpconvs
+        self.fuse = backbone.decoder.stages
+        # A transposed convolution here was tried first: 0.04 Dice lower on the abdomen phantom at equal steps.
+        scores = nn.Conv3d(widths[0], out_channels, kernel_size=1)
+        self.head = nn.Sequential(scores, nn.Upsample(scale_factor=2, mode="trilinear", align_corners=False))
+        self.apply(PlainConvUNet.initialize)
+        with torch.no_grad():
+            scores.bias.view(heads, -1)[:, 0] = _BACKGROUND_LOGIT  # type: ignore[union-attr]
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Features [B, widths[i], ...] from fine (half size) to coarse; the last is the bottleneck."""
+        features: list[Tensor] = self.encoder(x)
+        return features
+
+    def decode(self, skips: Sequence[Tensor]) -> Tensor:
+        """Features [B, widths[0], X/2, Y/2, Z/2] from what `encode` returns."""
+        x = skips[-1]
+        for upsample, fuse, skip in zip(self.upsample, self.fuse, reversed(skips[:-1]), strict=True):
+            x = fuse(torch.cat((upsample(x), skip), dim=1))
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, out_channels, X, Y, Z] of an image [B, in_channels, X, Y, Z]."""
+        logits: Tensor = self.head(self.decode(self.encode(x)))
+        return logits

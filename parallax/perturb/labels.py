@@ -1,0 +1,53 @@
+"""Label scarcity: nested subsets of the labelled training cases, drawn several times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from parallax.errors import ConfigError
+
+
+def draw_order(
+    rng: np.random.Generator, ids: Sequence[str], strata: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """A random order of `ids` (sorted first, so that the order given does not matter).
+
+    With `strata` (id -> stratum) every prefix holds each stratum in about its share of the whole, so that a
+    few labelled cases of an unpaired dataset do not all come from one modality.
+    """
+    names = sorted(ids)
+    shuffled = [names[i] for i in rng.permutation(len(names))]
+    if not strata:
+        return tuple(shuffled)
+    members: dict[str, list[str]] = {}
+    for name in shuffled:
+        members.setdefault(strata.get(name, ""), []).append(name)
+    rank = {n: (i + 0.5) / len(group) for group in members.values() for i, n in enumerate(group)}
+    return tuple(sorted(shuffled, key=lambda n: rank[n]))
+
+
+def n_labelled(fraction: float, n: int) -> int:
+    """Number of labelled cases at a fraction of `n`, halves rounded up."""
+    # 0.15 * 10 is 1.5 on paper and must round like it, whatever the last bit of the product is
+    return math.floor(fraction * n + 0.5 + 1e-9)
+
+
+def subset(order: Sequence[str], fraction: float) -> tuple[str, ...]:
+    """The labelled cases at a fraction: a prefix of `order`, so subsets of one draw are nested.
+
+    Raises:
+        ConfigError: the fraction is not in (0, 1], or it leaves no labelled case.
+    """
+    count = n_labelled(fraction, len(order)) if 0 < fraction <= 1 else 0
+    if count < 1:
+        raise ConfigError(
+            "A label fraction leaves no labelled case",
+            where=f"label fraction {fraction:g} of {len(order)} cases",
+            expected="a fraction in (0, 1] that rounds to one case or more",
+            found=f"{count} cases",
+            remedy="use a larger fraction, or more training cases with labels",
+        )
+    return tuple(order[:count])

@@ -1,0 +1,1 @@
+"""Anatomy primitives, tissue tables with sources, CT and MR image formation."""

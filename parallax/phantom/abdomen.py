@@ -1,0 +1,68 @@
+"""An upper abdomen: AMOS organs, bowel, vessels, spine and fat; CT in three contrast phases and fat-suppressed T2 MR.
+
+Positions and volumes after 13 AMOS label maps; coordinates are RAS mm from the midpoint between the kidneys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from parallax.case import Grid
+from parallax.phantom.abdomen_anatomy import FAMILY, PHASES, paint_abdomen
+from parallax.phantom.acquire import ct_scan, mr_scan, spin_echo
+from parallax.phantom.fields import balanced_choice, stream
+from parallax.phantom.subject import Subject
+from parallax.phantom.tissues import draw_tissues
+
+
+def _ct_values(phase: str, rng: np.random.Generator) -> Mapping[str, float]:
+    tissues = draw_tissues(rng)
+    weight = {"plain": 0.0, "arterial": 0.35, "portal": 1.0}[phase]
+    hu = {name: tissue.hu + weight * (tissue.hu_portal - tissue.hu) for name, tissue in tissues.items()}
+    blood = {
+        "plain": (42.0, 42.0, 42.0),
+        "arterial": (300 + rng.normal(0, 30), 70 + rng.normal(0, 10), 80 + rng.normal(0, 10)),
+        "portal": (150 + rng.normal(0, 10), 142 + rng.normal(0, 12), 165 + rng.normal(0, 10)),
+    }[phase]
+    if phase == "arterial":
+        hu["kidney_cortex"], hu["spleen"], hu["pancreas"] = 190.0, hu["spleen"] + 45, hu["pancreas"] + 35
+    names = ("blood_artery", "blood_vein", "blood_portal")
+    return hu | {"visceral_fat": hu["fat"] - 4} | dict(zip(names, blood, strict=True))
+
+
+def _mr_values(rng: np.random.Generator) -> Mapping[str, float]:
+    """T2-weighted turbo spin echo, spectral fat saturation; flowing blood loses its signal."""
+    suppression = float(rng.uniform(0.3, 0.45))
+    signal = {name: spin_echo(t, 2500.0, 70.0, suppression) for name, t in draw_tissues(rng).items()}
+    blood = signal["blood"]
+    return signal | {
+        "visceral_fat": signal["fat"],
+        "blood_artery": blood * float(rng.uniform(0.02, 0.06)),
+        "blood_vein": blood * float(rng.uniform(0.4, 0.55)),
+        "blood_portal": blood * float(rng.uniform(0.35, 0.5)),
+    }
+
+
+def abdomen_subject(grid: Grid, seed: int, subject: int) -> Subject:
+    """CT (one of three contrast phases) and T2 MR of one subject; labels are AMOS values.
+
+    Args:
+        grid: RAS, centred on the origin.
+        seed: of the data set.
+        subject: number of the subject, from 0.
+    """
+    painted = paint_abdomen(grid, seed, subject)
+    ct_rng, mr_rng = stream(FAMILY, seed, subject, "CT"), stream(FAMILY, seed, subject, "MR")
+    phase = balanced_choice(FAMILY, seed, subject, "phase", PHASES)
+    noise_hu, snr, bias = ct_rng.uniform(8, 14), mr_rng.uniform(16, 26), mr_rng.uniform(0.1, 0.25)
+    ct = ct_scan(painted, _ct_values(phase, ct_rng), ct_rng, noise_hu)
+    mr = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias, bias_mm=110.0)
+    facts: dict[str, str | float] = {
+        "phase": phase,
+        "ct_noise_hu": float(noise_hu),
+        "mr_snr": float(snr),
+        "mr_bias": float(bias),
+    }
+    return Subject(grid, {"CT": ct, "MR": mr}, painted.label, facts)

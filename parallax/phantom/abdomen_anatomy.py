@@ -1,0 +1,244 @@
+"""An upper abdomen: AMOS organs, bowel, vessels, spine and fat; CT in three contrast phases and fat-suppressed T2 MR.
+
+Positions and volumes after 13 AMOS label maps; coordinates are RAS mm from the midpoint between the kidneys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parallax.case import Grid
+from parallax.phantom.canvas import Brush, Canvas, Painted
+from parallax.phantom.fields import bounded_normal, log_normal, stream
+from parallax.phantom.geometry import Shape, capsule, cylinder, ellipsoid, half_space, rotation, tube, vector
+
+FAMILY = "abdomen"
+#: Label values of AMOS (Ji et al., NeurIPS 2022), as far as this phantom paints them.
+SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY, GALL_BLADDER, LIVER, STOMACH = 1, 2, 3, 4, 6, 7
+AORTA, POSTCAVA, PANCREAS, DUODENUM = 8, 9, 10, 13
+
+PHASES = ("plain",) * 3 + ("arterial",) * 2 + ("portal",) * 5
+
+_VIEW_CENTRE = (2.0, 20.0, 32.0)
+
+
+_VESSELS = ("aorta", "postcava")
+
+
+@dataclass(frozen=True)
+class Build:
+    """Linear sizes of one subject's organs relative to the template, and where each is shifted (mm)."""
+
+    size: Mapping[str, float]
+    shift_mm: Mapping[str, NDArray[np.float64]]
+    fat: float
+
+    def place(self, organ: str, *point: float) -> NDArray[np.float64]:
+        """A point of the organ in this subject."""
+        return vector(point) + self.shift_mm[organ]
+
+
+def _draw_build(rng: np.random.Generator) -> Build:
+    # Volume sd of log: AMOS, halved for stomach and spleen, whose extremes would leave the field of view.
+    volume_sd = {
+        "liver": 0.13,
+        "spleen": 0.26,
+        "right_kidney": 0.15,
+        "left_kidney": 0.15,
+        "stomach": 0.35,
+        "pancreas": 0.25,
+        "gall_bladder": 0.35,
+        "aorta": 0.25,
+        "postcava": 0.28,
+        "bowel": 0.3,
+    }
+    size = {organ: float(log_normal(rng, sd / 3)) for organ, sd in volume_sd.items()}
+    shift = {organ: bounded_normal(rng, 2.0 if organ in _VESSELS else 2.5, 3) for organ in volume_sd}
+    return Build(size, shift, float(log_normal(rng, 0.25)))
+
+
+def _paint_body(body: Brush, build: Build) -> None:
+    rim = 12.0 * build.fat
+    body.fill(cylinder((0, 20), (125 + rim, 88 + rim), 2.3), "skin")
+    body.fill(cylinder((0, 20), (122 + rim, 85 + rim), 2.3), "fat")
+    body.fill(cylinder((0, 20), (125, 86), 2.3), "muscle")
+    for k in range(-1, 7):
+        low, high = k * 26.0 - 6, k * 26.0 + 6
+        ring = cylinder((0, 20), (124, 85), 2.3, (low, high)) - cylinder((0, 20), (118, 79), 2.3)
+        front = half_space((0, 60 - 12 * k, 0), (0, -1, 0))
+        body.fill(ring & front, "bone")
+    body.fill(cylinder((0, 22), (115, 76), 2.3), "visceral_fat")
+    body.fill(cylinder((0, -52), (70, 26), 2.6), "muscle")
+    body.fill(cylinder((0, -66), (5, 22)), "bone")
+    body.fill(cylinder((0, -2), (24, 19), 2.4), "bone")
+    body.fill(cylinder((0, -2), (22, 17), 2.4), "marrow")
+    for k in range(-4, 5):
+        disc = cylinder((0, -2), (23, 18), 2.4, (k * 36 - 4, k * 36 + 4))
+        body.fill(disc, "disc", over=["marrow", "bone"])
+    body.fill(cylinder((0, -26), (9, 8)), "fluid")
+    for side in (-1.0, 1.0):
+        psoas = tube([(side * 30, -6, 50), (side * 36, -4, 0), (side * 46, 4, -80)], [8, 17, 23])
+        body.fill(psoas, "muscle", over=["visceral_fat"])
+
+
+def _paint_lungs(torso: Brush) -> None:
+    """Everything in the cavity above the dome of the diaphragm."""
+    dome = ellipsoid((5, 25, 10), (132, 92, 112), power=2.3)
+    above = cylinder((0, 22), (140, 100), 2.3, (30, 200)) - dome
+    torso.fill(above, "lung", over=["visceral_fat"])
+
+
+def _paint_bowel(torso: Brush, build: Build, rng: np.random.Generator) -> None:
+    """Loops of small bowel and a frame of colon: unlabelled, as bright or dark as what is labelled."""
+    only = ["visceral_fat"]
+    size = build.size["bowel"]
+    colon: list[list[tuple[float, float, float]]] = [
+        [(92, 20, -90), (98, 26, -40), (92, 40, -8)],
+        [(92, 40, -8), (40, 82, -22), (-30, 84, -16), (-88, 44, 16)],
+        [(-88, 44, 16), (-104, 16, -20), (-100, 10, -90)],
+    ]
+    for path in colon:
+        torso.fill(tube(path, [22 * size] * len(path)), "bowel_wall", over=only)
+    for path in colon:
+        torso.fill(tube(path, [18.5 * size] * len(path)), "paste", over=["bowel_wall"])
+        gas = tube([(x, y + 8, z) for x, y, z in path], [12 * size] * len(path))
+        torso.fill(gas, "gas", over=["paste"])
+    for _ in range(12):
+        centre = vector((rng.uniform(-70, 70), rng.uniform(38, 80), rng.uniform(-85, -12)))
+        reach = rng.normal(size=3) * (22, 9, 9)
+        content = str(rng.choice(["fluid", "paste", "fluid", "gas"]))
+        loop, lumen = (capsule(centre - reach, centre + reach, (r, r)) for r in (12.5, 9.5))
+        torso.fill(loop, "bowel_wall", over=only)
+        torso.fill(lumen, content, over=["bowel_wall"])
+
+
+def _liver(build: Build) -> list[Shape]:
+    s, at = build.size["liver"], build.place
+    right = ellipsoid(at("liver", 72, 30, 56), vector((56, 72, 70)) * s, rotation((0, 14, -12)), 2.4)
+    left = ellipsoid(at("liver", 12, 62, 76), vector((62, 30, 34)) * s, rotation((0, -12, 6)), 2.2)
+    return [right, left]
+
+
+def _paint_liver(torso: Brush, build: Build) -> None:
+    at, only = build.place, ["visceral_fat"]
+    torso.fill(_liver(build), "liver", LIVER, over=only)
+    portal = at("liver", 48, 46, 52)
+    for end in ((92, 30, 66), (80, 62, 44), (30, 66, 76), (86, 12, 40)):
+        branch = capsule(portal, at("liver", *end), (5.5, 3.0))
+        torso.fill(branch, "blood_portal", label=None, over=["liver"])
+    for end in ((84, 40, 92), (52, 70, 92), (90, 8, 76)):
+        vein = capsule((22, 32, 104), at("liver", *end), (5.0, 2.5))
+        torso.fill(vein, "blood_portal", label=None, over=["liver"])
+    bladder = ellipsoid(at("gall_bladder", 60, 72, 10), vector((14, 15, 28)) * build.size["gall_bladder"])
+    torso.fill(bladder, "bile", GALL_BLADDER, over=["visceral_fat", "liver"])
+
+
+def _paint_stomach(torso: Brush, build: Build, rng: np.random.Generator) -> None:
+    s, at, only = build.size["stomach"], build.place, ["visceral_fat"]
+    path = [
+        at("stomach", *p) for p in ((-46, 26, 98), (-58, 44, 76), (-46, 64, 48), (-18, 74, 28), (14, 68, 26))
+    ]
+    radii = vector((24, 31, 27)) * s
+    outer = tube(path, [*radii, 19 * s, 13 * s])
+    inner = tube(path, [*(radii - 4.5), 19 * s - 4.5, 13 * s - 4.5])
+    torso.fill(outer, "stomach_wall", STOMACH, over=[*only, "liver"])
+    content = str(rng.choice(["fluid", "paste"]))
+    torso.fill(inner, content, label=None, over=["stomach_wall"])
+    level = half_space((0, at("stomach", 0, rng.uniform(52, 72), 0)[1], 0), (0, 1, 0))
+    torso.fill([piece & level for piece in inner], "gas", label=None, over=["stomach_wall", content])
+
+
+def _paint_kidney(torso: Brush, build: Build, side: float) -> None:
+    organ, label = ("right_kidney", RIGHT_KIDNEY) if side > 0 else ("left_kidney", LEFT_KIDNEY)
+    centre, s = build.place(organ, side * 60, -2, -2 if side > 0 else 3), build.size[organ]
+    axes = rotation((-8, side * 10, side * 25))
+    semi = vector((26.5, 28, 54)) * s
+    hilum = centre + axes @ vector((-side * 19, 4, 0))
+    torso.fill(ellipsoid(centre, semi + 9, axes), "visceral_fat")
+    torso.fill(ellipsoid(centre, semi, axes), "kidney_cortex", label)
+    torso.fill(ellipsoid(centre, semi - 8, axes), "kidney_medulla", label=None, over=["kidney_cortex"])
+    torso.fill(
+        ellipsoid(hilum, vector((15, 8, 22)) * s, axes),
+        "visceral_fat",
+        over=["kidney_cortex", "kidney_medulla"],
+    )
+    ends = (0.6 * hilum + 0.4 * vector((side * 12, 28, 4)), (side * 10, 30, 6))
+    torso.fill(
+        [capsule(hilum, ends[0], (6, 5)), capsule(ends[0], ends[1], (5, 5))],
+        "blood_vein",
+        over=["visceral_fat"],
+    )
+
+
+def _paint_retroperitoneum(torso: Brush, build: Build) -> None:
+    at, size = build.place, build.size
+    torso.fill(
+        tube([(36, 52, 22), (52, 46, 4), (40, 40, -22), (4, 38, -26)], [12, 13, 13, 11]),
+        "bowel_wall",
+        DUODENUM,
+    )
+    torso.fill(
+        tube([(36, 52, 22), (52, 46, 4), (40, 40, -22), (4, 38, -26)], [8, 9, 9, 7]),
+        "fluid",
+        label=None,
+        over=["bowel_wall"],
+    )
+    path = [
+        at("pancreas", *p) for p in ((30, 44, 2), (14, 50, 16), (-14, 54, 28), (-42, 42, 36), (-66, 24, 44))
+    ]
+    s = size["pancreas"]
+    torso.fill(tube(path, [17.5 * s, 14.5 * s, 14 * s, 14 * s, 12 * s], pieces=12), "pancreas", PANCREAS)
+    splenic = [p - vector((0, 12, 2)) for p in path[1:]]
+    torso.fill(tube(splenic, [5.5, 5, 5, 5]), "blood_portal", over=["visceral_fat", "pancreas"])
+    torso.fill(
+        capsule(path[1] - vector((0, 10, 0)), (46, 46, 52), (6.5, 7)),
+        "blood_portal",
+        over=["visceral_fat"],
+    )
+    torso.fill(capsule((2, 44, 10), (4, 52, -80), (5, 6)), "blood_portal", over=["visceral_fat"])
+    cava = tube(
+        [at("postcava", *p) for p in ((24, 30, 140), (24, 32, 70), (23, 31, 0), (19, 29, -90))],
+        vector((14, 13.5, 13.5, 13)) * size["postcava"],
+        ((0, 1, 0), 1.15),
+    )
+    torso.fill(cava, "blood_vein", POSTCAVA)
+    aorta = tube(
+        [at("aorta", *p) for p in ((-10, 24, 140), (-10, 30, 70), (-8, 31, 0), (-4, 29, -90))],
+        vector((13.5, 13.5, 12.5, 11.5)) * size["aorta"],
+    )
+    torso.fill(aorta, "blood_artery", AORTA)
+
+
+def paint_abdomen(grid: Grid, seed: int, subject: int) -> Painted:
+    """Paint one subject; labels are AMOS values.
+
+    Returns:
+        The finished anatomy.
+    """
+    rng = stream(FAMILY, seed, subject, "anatomy")
+    build = _draw_build(rng)
+    canvas = Canvas(grid, "air")
+    centre, scale = vector(_VIEW_CENTRE), float(log_normal(rng, 0.045))
+    turn = rotation(bounded_normal(rng, 1.0, 3) * (4, 4, 5))
+    shift = bounded_normal(rng, 1.0, 3) * (7, 6, 8) - turn @ centre * scale
+    body = canvas.brush(turn, shift, scale, rng, 2.5, 45.0)
+    torso = canvas.brush(turn, shift, scale, rng, 2.8, 38.0)
+    _paint_body(body, build)
+    _paint_lungs(torso)
+    for side in (1.0, -1.0):
+        _paint_kidney(torso, build, side)
+    spleen = ellipsoid(
+        build.place("spleen", -92, 4, 58),
+        vector((25, 42, 58)) * build.size["spleen"],
+        rotation((20, -14, -25)),
+    )
+    torso.fill(spleen, "spleen", SPLEEN, over=["visceral_fat"])
+    _paint_retroperitoneum(torso, build)
+    _paint_liver(torso, build)
+    _paint_stomach(torso, build, rng)
+    _paint_bowel(torso, build, rng)
+    return canvas.finish()

@@ -1,0 +1,63 @@
+"""Random numbers and smooth random fields that depend on millimetres, not on the grid."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Axes = tuple[Array, Array, Array]
+
+
+def stream(family: str, seed: int, subject: int, purpose: str) -> np.random.Generator:
+    """The generator of one purpose (anatomy, one modality, ...) of one subject; streams are independent."""
+    key = [zlib.crc32(family.encode()), seed, subject, zlib.crc32(purpose.encode())]
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+
+
+def balanced_choice(family: str, seed: int, subject: int, purpose: str, pattern: Sequence[str]) -> str:
+    """One entry of `pattern` per subject, so that each run of len(pattern) subjects holds every entry once.
+
+    Strata drawn independently leave too few cases in the rare ones to report them.
+    """
+    block, place = divmod(subject, len(pattern))
+    order = stream(family, seed, block, purpose).permutation(len(pattern))
+    return pattern[int(order[place])]
+
+
+def log_normal(rng: np.random.Generator, sd: float, size: int | None = None) -> NDArray[np.float64]:
+    """Factors exp(N(0, sd)), limited to two standard deviations so that no anatomy falls apart."""
+    return np.asarray(np.exp(np.clip(rng.normal(0.0, sd, size), -2 * sd, 2 * sd)), dtype=np.float64)
+
+
+def bounded_normal(rng: np.random.Generator, sd: float, size: int | None = None) -> NDArray[np.float64]:
+    """N(0, sd), limited to two standard deviations."""
+    return np.asarray(np.clip(rng.normal(0.0, sd, size), -2 * sd, 2 * sd), dtype=np.float64)
+
+
+def smooth_field(rng: np.random.Generator, axes_mm: Axes, correlation_mm: float) -> Array:
+    """A Gaussian random field of about unit RMS on the grid spanned by three coordinate axes.
+
+    White noise on a lattice of pitch `correlation_mm`, spread by a Gaussian kernel along each axis in turn.
+    The lattice is fixed in millimetres, so that coarse and fine grids of one field of view see one field.
+
+    Args:
+        rng: source of the lattice values.
+        axes_mm: coordinates along x, y and z.
+        correlation_mm: pitch of the lattice and width of the kernel.
+
+    Returns:
+        float32 [X, Y, Z].
+    """
+    extent = [float(np.ceil(max(abs(axis[0]), abs(axis[-1])) / (4 * correlation_mm))) * 4 for axis in axes_mm]
+    knots = [np.arange(-n - 2, n + 3) * correlation_mm for n in extent]
+    field = rng.standard_normal([len(k) for k in knots])
+    for axis, (coordinate, knot) in enumerate(zip(axes_mm, knots, strict=True)):
+        kernel = np.exp(-0.5 * ((coordinate[:, None] - knot[None]) / correlation_mm) ** 2)
+        kernel /= np.sqrt((kernel**2).sum(axis=1, keepdims=True))
+        # einsum without BLAS: the bytes do not depend on the number of threads.
+        field = np.moveaxis(np.einsum("ai,ijk->ajk", kernel, np.moveaxis(field, axis, 0)), 0, axis)
+    return field.astype(np.float32)

@@ -1,0 +1,74 @@
+"""A heart in its chest: seven labelled structures, unlabelled vessels that look like them, CT angiography and bSSFP.
+
+Geometry after the volumes and positions reported for MM-WHS (Zhuang and Shen, MedIA 2016 31:77); coordinates are RAS
+mm from the centre of the left ventricle. The long axis of the heart points left, forward and down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from parallax.case import Grid
+from parallax.phantom.acquire import balanced_ssfp, ct_scan, mr_scan
+from parallax.phantom.fields import balanced_choice, stream
+from parallax.phantom.heart_anatomy import FAMILY, REGIMES, paint_heart
+from parallax.phantom.subject import Subject
+from parallax.phantom.tissues import draw_tissues
+
+
+def _ct_values(regime: str, rng: np.random.Generator) -> Mapping[str, float]:
+    hu = {name: tissue.hu for name, tissue in draw_tissues(rng).items()}
+    noise = rng.normal
+    left, right = 350 + noise(0, 35), 240 + noise(0, 45)
+    if regime == "washout":
+        right = 125 + noise(0, 15)
+    if regime == "unenhanced":
+        left = 48 + noise(0, 6)
+        right = left - 4
+    else:
+        hu["myocardium"] = 100 + noise(0, 8)
+        hu["liver"], hu["muscle"] = 75 + noise(0, 6), 60 + noise(0, 4)
+    return hu | {
+        "blood_left": left,
+        "blood_right": right,
+        "blood_vena_cava": right + (60 if regime == "opacified" else 0),
+        "blood_unmixed": 0.5 * (right + 60) if regime != "unenhanced" else right,
+    }
+
+
+def _mr_values(rng: np.random.Generator) -> Mapping[str, float]:
+    tissues = draw_tissues(rng)
+    signal = {name: balanced_ssfp(tissue, 60.0) for name, tissue in tissues.items()}
+    blood = signal["blood"]
+    veins = blood * float(rng.uniform(0.82, 0.95))  # less saturated with oxygen: shorter T2
+    return signal | {
+        "blood_left": blood,
+        "blood_right": veins,
+        "blood_vena_cava": veins,
+        "blood_unmixed": veins,
+    }
+
+
+def heart_subject(grid: Grid, seed: int, subject: int) -> Subject:
+    """CT (one of three contrast regimes) and bSSFP MR of one subject; labels 1..7.
+
+    Args:
+        grid: RAS, centred on the origin.
+        seed: of the data set.
+        subject: number of the subject, from 0.
+    """
+    painted = paint_heart(grid, seed, subject)
+    ct_rng, mr_rng = stream(FAMILY, seed, subject, "CT"), stream(FAMILY, seed, subject, "MR")
+    regime = balanced_choice(FAMILY, seed, subject, "regime", REGIMES)
+    noise_hu, snr, bias = ct_rng.uniform(18, 30), mr_rng.uniform(14, 22), mr_rng.uniform(0.1, 0.25)
+    ct = ct_scan(painted, _ct_values(regime, ct_rng), ct_rng, noise_hu)
+    mr = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias)
+    facts: dict[str, str | float] = {
+        "regime": regime,
+        "ct_noise_hu": float(noise_hu),
+        "mr_snr": float(snr),
+        "mr_bias": float(bias),
+    }
+    return Subject(grid, {"CT": ct, "MR": mr}, painted.label, facts)

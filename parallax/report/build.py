@@ -1,0 +1,159 @@
+"""The report: one page that holds its figures, asks no network and opens on a phone."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parallax.score.layout import Table, common_notes
+from parallax.score.metrics import EMPTY_RULE_TEXT
+from parallax.score.table import write_text
+from parallax.score.write import TableInputs, Tables, build
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure inside the page: PNG as a data URI, its caption, and the file that it came from."""
+
+    name: str
+    uri: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page says of one dataset."""
+
+    dataset: str
+    pairing: str
+    pictures: list[Picture]
+    main: list[Table]
+    main_notes: tuple[str, ...]
+    full: list[Table]
+
+
+def build_report(run_dir: Path, published: Path | None = None, manifest: Path | None = None) -> str:
+    """The page as HTML, from the tables, figures and manifest of a finished run.
+
+    Args:
+        run_dir: `results/<run>` with scores.parquet, costs.csv, figures/ and (optional) manifest.json.
+        published: published.csv; None leaves published numbers out.
+        manifest: default `manifest.json` of the run.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    values = _read_json(manifest or run_dir / "manifest.json")
+    config: Mapping[str, Any] = values.get("config") or {}
+    tables = build(_inputs(run_dir, config, published))
+    pictures = read_pictures(run_dir / "figures")
+    shared, overview = common_notes(tables.overview)
+    environment = Environment(
+        loader=PackageLoader("parallax.report"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        style=Path(__file__).with_name("style.css").read_text(encoding="utf-8"),
+        title=str(config.get("title") or config.get("run") or run_dir.name),
+        run=str(config.get("run") or run_dir.name),
+        facts=_facts(tables, values),
+        notes=tables.context.notes,
+        tables=tables,
+        overview=overview,
+        overview_notes=shared,
+        curves=[p for p in pictures if not p.name.startswith("case_")],
+        sections=_sections(tables, pictures),
+        costs=_cost_table(tables),
+        rule=EMPTY_RULE_TEXT,
+        manifest=json.dumps(values, indent=1, ensure_ascii=False) if values else "",
+    )
+
+
+def write_report(
+    run_dir: Path, out: Path, published: Path | None = None, manifest: Path | None = None
+) -> None:
+    """Write the page, all of it or nothing."""
+    write_text(build_report(run_dir, published, manifest), out)
+
+
+def read_pictures(folder: Path) -> list[Picture]:
+    """All figures of a folder that have a caption, as data URIs."""
+    return [
+        Picture(name, _data_uri(folder / f"{name}.png"), caption)
+        for name, caption in _read_json(folder / "captions.json").items()
+    ]
+
+
+def _inputs(run_dir: Path, config: Mapping[str, Any], published: Path | None) -> TableInputs:
+    datasets: Mapping[str, Any] = config.get("datasets") or {}
+    unranked = [name for name, entry in datasets.items() if entry.get("rank") is False]
+    costs = run_dir / "costs.csv"
+    return TableInputs(
+        scores=run_dir / "scores.parquet",
+        costs=costs if costs.exists() else None,
+        splits=run_dir / "splits",
+        published=published,
+        notes={"notes": config.get("notes") or [], "unranked": unranked},
+    )
+
+
+def _sections(tables: Tables, pictures: list[Picture]) -> list[Section]:
+    sections = []
+    for dataset in dict.fromkeys(line.dataset for line in tables.lines):
+        shared, main = common_notes([table for table in tables.main if table.dataset == dataset])
+        pairing = next(line.pairing for line in tables.lines if line.dataset == dataset)
+        sections.append(
+            Section(
+                dataset,
+                pairing.replace("_", " "),
+                [picture for picture in pictures if picture.name == f"case_{dataset}"],
+                main,
+                shared,
+                [table for table in tables.full if table.dataset == dataset],
+            )
+        )
+    return sections
+
+
+def _facts(tables: Tables, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The run in a few words and numbers."""
+    lines = tables.lines
+    machine: Mapping[str, Any] = manifest.get("machine") or {}
+    commit = str(manifest.get("commit") or "not known")[:12]
+    changed = " with uncommitted changes" if manifest.get("uncommitted_changes") else ""
+    return [
+        ("Datasets", str(len({line.dataset for line in lines}))),
+        ("Conditions", str(len({(x.dataset, x.misalignment, x.label_fraction) for x in lines}))),
+        ("Runs", str(sum(line.runs for line in lines))),
+        ("Runs that failed", str(sum(line.runs_failed for line in lines))),
+        ("Skipped", str(sum(row[0] == "skipped" for row in tables.excluded.rows))),
+        ("Commit", commit + changed),
+        ("Machine", ", ".join(str(machine[key]) for key in ("processor", "system") if key in machine) or "–"),
+    ]
+
+
+def _cost_table(tables: Tables) -> Table:
+    """Cost of each training run as it was measured."""
+    costs = tables.costs
+    names = [name for name in costs.columns if name not in ("pretraining", "checkpoint_rule", "adapter")]
+    rows = [tuple(_plain(value) for value in row) for row in costs[names].itertuples(index=False)]
+    return Table("costs", "Cost of every run", tuple(name.replace("_", " ") for name in names), tuple(rows))
+
+
+def _plain(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return values
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -1,0 +1,1 @@
+"""Configuration, plan, manifest and progress of a run."""

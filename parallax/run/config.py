@@ -1,0 +1,192 @@
+"""The configuration of a run: one schema, unknown keys refused, checked before any job starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from parallax.case import Budget
+from parallax.errors import ConfigError
+from parallax.plugin import nearest, plugin_root
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Patch = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BudgetConfig(_Strict):
+    """What every method gets; see `parallax.case.Budget`. Absent keys keep their default."""
+
+    steps: int | None = Field(None, ge=1)
+    batch: int | None = Field(None, ge=1)
+    patch: Patch | None = None
+    widths: tuple[int, ...] | None = None
+    learning_rate: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+    augment: bool | None = None
+    checkpoint_every_s: float | None = Field(None, gt=0)
+    precision: str | None = Field(None, pattern="^(float32|bfloat16)$")
+    nnunet_steps: int | None = Field(None, ge=1)
+
+
+class SplitConfig(_Strict):
+    """Which cases are trained on, kept for validation and tested on: counts drawn by a seed, or lists of ids."""
+
+    seed: int = 0
+    train: int | list[str] | None = None
+    validation: int | list[str] = 0
+    test: int | list[str]
+    allow_overlap: bool = False
+
+
+class DatasetConfig(_Strict):
+    """One dataset of a run. `plugin` names the file under datasets/ (default: the key itself)."""
+
+    plugin: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    split: SplitConfig
+    budget: BudgetConfig = BudgetConfig()
+    moved: str | None = None
+    rank: bool = True
+
+
+class Condition(_Strict):
+    """A block of the grid: every label fraction with every misalignment."""
+
+    labels: list[Fraction] = Field(min_length=1)
+    misalignment: list[str] = Field(default=["aligned"], min_length=1)
+
+
+class Misalignment(_Strict):
+    """A level of rigid misalignment: a severity of the dataset's own scale, or an RMS displacement in mm."""
+
+    severity: int | None = Field(None, ge=0)
+    rms_mm: float | None = Field(None, ge=0)
+
+
+class RunConfig(_Strict):
+    """All that a run depends on. Its name is the name of the folder under results/."""
+
+    run: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    title: str = ""
+    notes: list[str] = Field(default_factory=list)
+    data: str | None = None
+    datasets: dict[str, DatasetConfig] = Field(min_length=1)
+    methods: list[str] = Field(min_length=1)
+    conditions: list[Condition] = Field(min_length=1)
+    misalignments: dict[str, Misalignment] = Field(default_factory=dict)
+    seeds: list[int] = Field(default=[0], min_length=1)
+    label_draws: int = Field(1, ge=1)
+    budget: BudgetConfig
+
+    def budget_of(self, dataset: str) -> Budget:
+        """The budget of a dataset: the run's, overridden by the dataset's own."""
+        own = self.datasets[dataset].budget.model_dump(exclude_none=True)
+        return Budget(**{**self.budget.model_dump(exclude_none=True), **own})
+
+    def fractions(self) -> list[float]:
+        """All label fractions that occur, ascending."""
+        return sorted({fraction for condition in self.conditions for fraction in condition.labels})
+
+    def misalignment(self, name: str) -> dict[str, Any]:
+        """The level called `name` as plain values; `aligned` is always known and is severity 0."""
+        level = Misalignment(severity=0) if name == "aligned" else self.misalignments[name]
+        return {"name": name, **level.model_dump(exclude_none=True)}
+
+
+def resolve(given: Mapping[str, Any], default: Path | None = None) -> RunConfig:
+    """The configuration of a run from what Snakemake hands over.
+
+    Without a `run` key (no `--configfile` was given) the values lie over `config/quick.yaml`, so that
+    `--config methods=cmc,supervised` narrows the default run. Raises `ConfigError` naming the key.
+    """
+    values = dict(given)
+    if "run" not in values:
+        base = default or plugin_root() / "config" / "quick.yaml"
+        values = {**yaml.safe_load(base.read_text(encoding="utf-8")), **values}
+    values["methods"] = _names(values.get("methods"))
+    if not isinstance(values.get("datasets"), Mapping):
+        values["datasets"] = _narrow(values, default)
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise _explained(error) from None
+    _check_names(config)
+    return config
+
+
+def _names(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _narrow(values: Mapping[str, Any], default: Path | None) -> dict[str, Any]:
+    """`--config datasets=a,b` replaces the mapping by names: look them up again in the file of the run."""
+    base = default or plugin_root() / "config" / f"{values.get('run')}.yaml"
+    known = yaml.safe_load(base.read_text(encoding="utf-8"))["datasets"] if base.is_file() else {}
+    wanted = _names(values.get("datasets")) or []
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(
+                f"The run has no dataset {name!r}",
+                where="--config datasets=...",
+                expected=f"names that {base.name} configures: {', '.join(known)}",
+                found=name,
+                remedy=nearest(name, known),
+            )
+    return {name: known[name] for name in wanted}
+
+
+def _explained(error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(first["loc"])
+        return ConfigError(
+            f"Unknown key {first['loc'][-1]!r} in the configuration",
+            where=key,
+            expected=f"one of {', '.join(known)}",
+            found=repr(first["input"])[:80],
+            remedy=nearest(str(first["loc"][-1]), known),
+        )
+    return ConfigError(
+        "A value in the configuration cannot be used",
+        where=key,
+        expected=first["msg"],
+        found=repr(first["input"])[:80],
+        remedy="correct this key; config/README.md lists every key with an example",
+    )
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    models: dict[str, type[BaseModel]] = {
+        "budget": BudgetConfig,
+        "split": SplitConfig,
+        "datasets": DatasetConfig,
+        "conditions": Condition,
+        "misalignments": Misalignment,
+    }
+    for part in reversed(location[:-1]):
+        if isinstance(part, str) and part in models:
+            return sorted(models[part].model_fields)
+    return sorted(RunConfig.model_fields)
+
+
+def _check_names(config: RunConfig) -> None:
+    known = {"aligned", *config.misalignments}
+    for index, condition in enumerate(config.conditions):
+        for name in condition.misalignment:
+            if name not in known:
+                raise ConfigError(
+                    f"There is no misalignment called {name!r}",
+                    where=f"conditions.{index}.misalignment",
+                    expected=f"one of {', '.join(sorted(known))}",
+                    found=name,
+                    remedy="define it under misalignments:, with a severity or rms_mm",
+                )

@@ -1,0 +1,77 @@
+"""The manifest of a run: everything that its numbers depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from parallax.plugin import plugin_root
+
+
+def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Commit, versions, machine, seeds, configuration and hashes of every input of a finished run."""
+    return {
+        "run": config["run"],
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "lock_sha256": _sha256(plugin_root() / "requirements.lock"),
+        "config": config,
+        "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+        "seeds": {"training": config["seeds"], "splits": _split_seeds(config)},
+        "machine": _machine(),
+        "versions": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
+        "inputs": _hashes(run_dir, ("splits", "data")),
+        "scores_sha256": _sha256(run_dir / "scores.parquet"),
+    }
+
+
+def _split_seeds(config: dict[str, Any]) -> dict[str, int]:
+    return {name: entry["split"]["seed"] for name, entry in config["datasets"].items()}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=plugin_root(), capture_output=True, text=True, check=True, timeout=20
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None  # a downloaded archive has no history
+    return done.stdout.strip()
+
+
+def _machine() -> dict[str, Any]:
+    import psutil
+
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_mib": round(psutil.virtual_memory().total / 2**20),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def _hashes(run_dir: Path, folders: tuple[str, ...]) -> dict[str, str]:
+    """SHA-256 of every file that a method was trained or tested on, by its path in the run."""
+    files = sorted(p for folder in folders for p in (run_dir / folder).rglob("*") if p.is_file())
+    return {path.relative_to(run_dir).as_posix(): _sha256(path) for path in files if path.name[0] != "."}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

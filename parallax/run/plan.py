@@ -1,0 +1,121 @@
+"""The plan of a run: which method is trained on what, and what is skipped for which reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from parallax.case import Pairing, Task
+from parallax.plugin import MethodCard, method_card, preset_switches
+from parallax.run.config import RunConfig
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training run and the folder that it is kept in."""
+
+    dataset: str
+    misalignment: str
+    label_fraction: float
+    label_draw: int
+    method: str
+    preset: str
+    seed: int
+
+    @property
+    def labels(self) -> str:
+        """Name of the label subset, such as `f010-d0` for 10 %, draw 0."""
+        return labels_name(self.label_fraction, self.label_draw)
+
+    @property
+    def path(self) -> str:
+        """Folder of the run below `runs/` and `scratch/`, POSIX."""
+        return f"{self.dataset}/{self.misalignment}/{self.labels}/{self.method}/{self.preset}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A run that is not made, and why; it leaves a row in every table."""
+
+    run: Run
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The run and the reason as plain values."""
+        return {**asdict(self.run), "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will run and what will not, in a fixed order."""
+
+    runs: tuple[Run, ...]
+    skipped: tuple[Skip, ...]
+
+
+def labels_name(fraction: float, draw: int) -> str:
+    """`f010-d0` for 10 %, draw 0; tenths of a percent are written out (`f002p5-d0`)."""
+    percent = f"{fraction * 100:05.1f}".replace(".0", "").replace(".", "p")
+    return f"f{percent.zfill(3)}-d{draw}"
+
+
+def expand_methods(names: list[str], cards: Mapping[str, MethodCard]) -> list[tuple[MethodCard, str]]:
+    """Turn `cmc`, `cmc:released` and `all` (every method with every preset) into pairs of card and preset.
+
+    Raises `ConfigError` for an unknown method or preset.
+    """
+    if names == ["all"]:
+        return [(card, preset) for card in cards.values() for preset in card.presets]
+    pairs = []
+    for name in names:
+        method, _, preset = name.partition(":")
+        card = cards[method] if method in cards else method_card(method)
+        preset = preset or next(iter(card.presets))
+        preset_switches(card, preset)
+        pairs.append((card, preset))
+    return list({(card.name, preset): (card, preset) for card, preset in pairs}.values())
+
+
+def make_plan(config: RunConfig, tasks: Mapping[str, Task], cards: Mapping[str, MethodCard]) -> Plan:
+    """All runs of a configuration, in the order dataset, condition, method, draw, seed."""
+    methods = expand_methods(config.methods, cards)
+    runs: list[Run] = []
+    skipped: list[Skip] = []
+    for dataset, fraction, misalignment in _cells(config):
+        for card, preset in methods:
+            reason = _reason_to_skip(card, tasks[dataset], misalignment)
+            for draw in label_draws(config, fraction):
+                for seed in config.seeds[:1] if card.control else config.seeds:
+                    run = Run(dataset, misalignment, fraction, draw, card.name, preset, seed)
+                    if reason:
+                        skipped.append(Skip(run, reason))
+                    else:
+                        runs.append(run)
+    return Plan(tuple(dict.fromkeys(runs)), tuple(dict.fromkeys(skipped)))
+
+
+def _cells(config: RunConfig) -> Iterator[tuple[str, float, str]]:
+    for dataset in config.datasets:
+        for condition in config.conditions:
+            for misalignment in condition.misalignment:
+                for fraction in condition.labels:
+                    yield dataset, fraction, misalignment
+
+
+def label_draws(config: RunConfig, fraction: float) -> range:
+    """The draws of a label fraction."""
+    # All labels are all labels: drawing them again would train the same run twice.
+    return range(1 if fraction == 1 else config.label_draws)
+
+
+def _reason_to_skip(card: MethodCard, task: Task, misalignment: str) -> str:
+    if len(task.modalities) < card.min_modalities:
+        return f"needs {card.min_modalities} modalities, {task.name} has {len(task.modalities)}"
+    if card.needs_pairs and task.pairing is Pairing.UNPAIRED:
+        return f"needs the modalities of one patient, {task.name} is unpaired"
+    if misalignment != "aligned" and task.pairing is Pairing.UNPAIRED:
+        return f"a shift means nothing between different patients: {task.name} is unpaired"
+    if misalignment != "aligned" and len(task.modalities) < 2:
+        return f"a shift between modalities needs two of them, {task.name} has one"
+    return ""

@@ -1,0 +1,1 @@
+"""Metrics, the tidy table, tables and figures."""

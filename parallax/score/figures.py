@@ -1,0 +1,237 @@
+"""Curves of Dice against the share of labels and against the shift between modalities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parallax.case import Pairing
+from parallax.score.layout import Context, contender, in_order, label, most_cases, number, percent
+from parallax.score.stats import LEAST_CASES
+from parallax.score.summary import Line
+from parallax.score.table import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Colours that stay apart for colour-blind readers (Okabe and Ito 2008; the yellow darkened for white paper).
+PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#7A4FBF")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
+#: Controls whose Dice is 1 or 0 by construction: a line at the edge of the panel would say nothing.
+_TRIVIAL = ("oracle", "empty")
+_CONTROL = "#9a9a9a"
+_CONTROL_STYLES = ("--", ":", "-.")
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What the horizontal axis shows: value and tick text of a line, and its label with unit."""
+
+    name: str
+    label: str
+    value: Callable[[Line], float]
+    tick: Callable[[Line], str]
+
+
+BY_LABELS = Axis(
+    "dice_by_labels",
+    "Labelled training cases (%)",
+    lambda line: 100 * line.label_fraction,
+    lambda line: percent(line.label_fraction),
+)
+BY_SHIFT = Axis(
+    "dice_by_shift",
+    "Shift between modalities, RMS (mm)",
+    lambda line: line.shift_mm,
+    lambda line: number(line.shift_mm, 1),
+)
+
+
+def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Figure, str]:
+    """One panel per dataset, one curve per method; also the caption that says what the bars are."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    lines = [line for line in lines if line.method not in _TRIVIAL]
+    datasets = sorted({line.dataset for line in lines})
+    styles = line_styles(lines, context)
+    with matplotlib.style.context(style_file()):
+        figure = Figure(figsize=(max(3.2 * len(datasets), 4.5), 3.4))
+        panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)
+        for panel, dataset in zip(panels[0], datasets, strict=True):
+            chosen, fixed = _series(lines, dataset, axis)
+            panel.set_title(dataset.replace("_", " "), pad=16)
+            panel.text(0, 1.02, fixed, transform=panel.transAxes, fontsize=7.5, color="#666666")
+            _draw_panel(panel, chosen, axis, styles, context)
+        panels[0][0].set_ylabel("Dice")
+        panels[0][0].set_ylim(_floor(lines, context), 1.01)
+        _legend(figure, panels[0], styles)
+    return figure, _caption(lines, axis)
+
+
+def save_figure(figure: Figure, stem: Path) -> None:
+    """Write PNG and PDF without time or version in them, so that equal figures are equal files."""
+    import matplotlib.style
+
+    stamps: dict[str, dict[str, None]] = {
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    }
+    for kind, metadata in stamps.items():
+        with (
+            matplotlib.style.context(style_file()),
+            replacing(stem.with_name(f"{stem.name}.{kind}")) as temporary,
+        ):
+            figure.savefig(temporary, format=kind, bbox_inches="tight", pad_inches=0.08, metadata=metadata)
+
+
+def style_file() -> Path:
+    """The style sheet of all figures."""
+    return Path(__file__).with_name("style.mplstyle")
+
+
+def line_styles(lines: Iterable[Line], context: Context) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Colour, marker and label of each method, the same in every figure of a run."""
+    unique = {contender(line): line for line in lines}
+    ordered = sorted(in_order(unique.values(), context), key=lambda line: line.method in context.controls)
+    methods = sorted(
+        (line for line in ordered if line.method not in context.controls),
+        key=lambda line: (line.method != "nnunet", label(line, context).lower()),
+    )
+    controls = [line for line in ordered if line.method in context.controls]
+    styles: dict[tuple[str, ...], dict[str, Any]] = {}
+    for i, line in enumerate(methods):
+        look = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
+        styles[contender(line)] = {**look, "label": label(line, context)}
+    for i, line in enumerate(controls):
+        look = {"color": _CONTROL, "linestyle": _CONTROL_STYLES[i % len(_CONTROL_STYLES)]}
+        styles[contender(line)] = {**look, "label": f"{label(line, context)} (control)", "linewidth": 1.1}
+    return styles
+
+
+def _held(line: Line, axis: Axis) -> str:
+    """The other variable, which a panel holds fixed."""
+    return line.misalignment if axis.name == BY_LABELS.name else f"{percent(line.label_fraction)} labels"
+
+
+def _most_points(lines: Sequence[Line], axis: Axis) -> str:
+    """The value to hold fixed: the one with most points, then the easier one."""
+    points: dict[str, set[tuple[str, float]]] = {}
+    easier: dict[str, float] = {}
+    for line in lines:
+        held = _held(line, axis)
+        points.setdefault(held, set()).add((line.dataset, axis.value(line)))
+        ease = line.shift_mm if axis.name == BY_LABELS.name else -line.label_fraction
+        easier[held] = min(ease, easier.get(held, math.inf))
+    return min(points, key=lambda held: (-len(points[held]), easier[held], held), default="")
+
+
+def _series(lines: Sequence[Line], dataset: str, axis: Axis) -> tuple[list[Line], str]:
+    """Lines of a panel and what it holds fixed: the same in all panels wherever a dataset has it."""
+    drawn = [line for line in lines if math.isfinite(line.dice_mean)]
+    own = [line for line in drawn if line.dataset == dataset]
+    common = _most_points(drawn, axis)
+    held = common if any(_held(line, axis) == common for line in own) else _most_points(own, axis)
+    text = held or "no values"
+    if own and axis.name == BY_SHIFT.name and own[0].pairing == Pairing.UNPAIRED:
+        text += "; unpaired: no shift is defined"
+    return [line for line in own if _held(line, axis) == held], text
+
+
+def _draw_panel(
+    panel: Axes,
+    lines: Sequence[Line],
+    axis: Axis,
+    styles: dict[tuple[str, ...], dict[str, Any]],
+    context: Context,
+) -> None:
+    ticks = sorted({(axis.value(line), axis.tick(line)) for line in lines})
+    # Equal steps: the steps from 2 to 10 to 100 % of the labels matter alike.
+    place = {value: float(i) for i, (value, _) in enumerate(ticks)} if axis.name == BY_LABELS.name else {}
+    spots = [place.get(value, value) for value, _ in ticks]
+    margin = 0.12 * (max(spots) - min(spots)) or 0.5 if spots else 0.5
+    methods = [key for key in styles if any(contender(line) == key for line in lines)]
+    moving = [key for key in methods if key[0] not in context.controls]
+    for key in methods:
+        own = sorted((line for line in lines if contender(line) == key), key=axis.value)
+        x = [place.get(axis.value(line), axis.value(line)) for line in own]
+        if key[0] in context.controls:
+            _draw_control(panel, own, x, styles[key], spots, margin)
+        else:
+            # Side by side instead of on top of each other: the bars stay readable.
+            offset = (moving.index(key) - (len(moving) - 1) / 2) * margin * 0.16
+            _draw_method(panel, own, [v + offset for v in x], styles[key])
+    panel.set_xticks(spots, [text for _, text in ticks])
+    panel.set_xlabel(axis.label)
+    if spots:
+        panel.set_xlim(min(spots) - margin, max(spots) + margin)
+
+
+def _draw_method(panel: Axes, lines: Sequence[Line], x: Sequence[float], style: dict[str, Any]) -> None:
+    y = [line.dice_mean for line in lines]
+    ends = [_bar(line) for line in lines]
+    below = [max(mean - low, 0.0) for mean, (low, _) in zip(y, ends, strict=True)]
+    above = [max(high - mean, 0.0) for mean, (_, high) in zip(y, ends, strict=True)]
+    panel.errorbar(
+        x, y, yerr=[below, above], **style, elinewidth=1.0, capsize=0, markeredgecolor="white",
+        markeredgewidth=0.7, ecolor=style["color"], zorder=3,
+    )  # fmt: skip
+
+
+def _draw_control(
+    panel: Axes,
+    lines: Sequence[Line],
+    x: Sequence[float],
+    style: dict[str, Any],
+    spots: Sequence[float],
+    margin: float,
+) -> None:
+    """Controls run through the whole width of the panel, beneath the methods."""
+    y = [line.dice_mean for line in lines]
+    wide = [min(spots) - margin, *x, max(spots) + margin]
+    panel.plot(wide, [y[0], *y, y[-1]], **style, zorder=1)
+
+
+def _bar(line: Line) -> tuple[float, float]:
+    """Interval of the mean; with too few cases for one, the range of the cases."""
+    if math.isfinite(line.dice_low):
+        return line.dice_low, line.dice_high
+    return line.dice_least, line.dice_most
+
+
+def _floor(lines: Sequence[Line], context: Context) -> float:
+    """Lower end of the Dice axis: the tenth below everything that is drawn."""
+    drawn = [line for line in lines if math.isfinite(line.dice_mean)]
+    lows = [line.dice_mean if line.method in context.controls else _bar(line)[0] for line in drawn]
+    return max(math.floor(10 * min(lows) - 0.2) / 10, 0.0) if lows else 0.0
+
+
+def _legend(figure: Figure, panels: Sequence[Axes], styles: dict[tuple[str, ...], dict[str, Any]]) -> None:
+    handles: dict[str, Any] = {}
+    for panel in panels:
+        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
+            handles.setdefault(name, handle)
+    names = [style["label"] for style in styles.values() if style["label"] in handles]
+    figure.tight_layout(w_pad=1.5)
+    figure.legend(
+        [handles[name] for name in names], names, loc="center left", bbox_to_anchor=(1.0, 0.5),
+        handlelength=2.6, labelspacing=0.55,
+    )  # fmt: skip
+
+
+def _caption(lines: Sequence[Line], axis: Axis) -> str:
+    cases = most_cases(lines)
+    what = "share of labelled training cases" if axis.name == BY_LABELS.name else "shift between modalities"
+    bars = (
+        f"range of single cases ({cases} test cases: too few for an interval)"
+        if cases < LEAST_CASES
+        else f"95 % bootstrap interval of the mean over {cases} test cases"
+    )
+    return (
+        f"Dice against {what}. Points: mean over cases, drawn side by side; bars: {bars}. The Dice axis does "
+        "not start at 0. The controls oracle (1) and empty (0) are left out."
+    )

@@ -1,0 +1,98 @@
+"""The sentences under a table: what the numbers mean, and what is missing from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from parallax.score.layout import Context, can_rank, condition_label, label, most_cases, percent
+from parallax.score.metrics import EMPTY_RULE_TEXT
+from parallax.score.stats import LEAST_CASES
+from parallax.score.summary import Line
+
+DICE_NOTE = (
+    "Dice: mean ± SD over test cases; structures, modalities, seeds and label draws are averaged within "
+    "each case first."
+)
+HD95_NOTE = (
+    "HD95: directed-max, in mm, over single values (case × modality × structure × run): median over all "
+    "that count; mean ± SD over those found (both masks present)."
+)
+_INTERVAL_NOTE = "95 % interval: bootstrap interval of the mean Dice over cases, runs resampled within cases."
+_CEILING_NOTE = (
+    "Ceiling (broadcast rows): Dice that a map perfect on the reference modality reaches when it is copied "
+    "to every modality."
+)
+
+
+def absent_notes(dataset: str, table: pd.DataFrame) -> list[str]:
+    """One sentence per misalignment of which a dataset has no condition at all."""
+    own = table[table["dataset"] == dataset]
+    ran = set(own.loc[own["status"] != "skipped", "misalignment"])
+    absent = own[~own["misalignment"].isin([*ran, ""])]
+    groups = absent.groupby("misalignment", sort=True)["reason"]
+    return [f"Skipped: {name}: {' / '.join(sorted(set(reasons)))}" for name, reasons in groups]
+
+
+def shared_notes(lines: Sequence[Line], context: Context) -> tuple[str, ...]:
+    """Order, nature of the methods, numbers of labelled cases and the run's own notes."""
+    order = _order_note(lines, context)
+    return (order, *_kind_notes(lines, context), *_label_notes(lines, context), *context.notes)
+
+
+def all_notes(lines: Sequence[Line], context: Context) -> tuple[str, ...]:
+    """Every sentence that the table of one condition needs; the first two explain Dice and HD95."""
+    empty = max((line.both_empty for line in lines), default=0)
+    ceiling = [_CEILING_NOTE] if any(math.isfinite(line.ceiling_mean) for line in lines) else []
+    return (
+        DICE_NOTE,
+        HD95_NOTE,
+        EMPTY_RULE_TEXT + (f" Both empty: at most {empty} values of a method." if empty else ""),
+        *([_INTERVAL_NOTE] if any(math.isfinite(line.dice_low) for line in lines) else []),
+        *ceiling,
+        f"Pairing level: {pairing(lines)}.",
+        *shared_notes(lines, context),
+        *loss_notes(lines, context),
+    )
+
+
+def _order_note(lines: Sequence[Line], context: Context) -> str:
+    cases, fixed = most_cases(lines), "order is alphabetical (nnU-Net first, controls last)"
+    if cases < LEAST_CASES:
+        return f"{cases} test cases: too few to rank; {fixed}."
+    if not can_rank(lines, context):
+        return f"{cases} test cases; this dataset is not ranked by its configuration; {fixed}."
+    return f"{cases} test cases; ordered by mean Dice (nnU-Net first, controls last); an order is no claim."
+
+
+def _kind_notes(lines: Sequence[Line], context: Context) -> list[str]:
+    """What the methods of a table are, where a name alone would claim too much."""
+    kinds = {context.title(line.method): context.kind(line.method) for line in lines}
+    told = [f"{name}: {kind}" for name, kind in sorted(kinds.items()) if kind not in ("", "control")]
+    return [f"{'; '.join(told)}."] if told else []
+
+
+def _label_notes(lines: Sequence[Line], context: Context) -> list[str]:
+    fractions = sorted({(line.dataset, line.label_fraction) for line in lines}, reverse=True)
+    known = [f"{percent(key[1])} = {context.labels[key]}" for key in fractions if key in context.labels]
+    return [f"Labels: {', '.join(known)}."] if known else []
+
+
+def loss_notes(lines: Sequence[Line], context: Context) -> list[str]:
+    """One sentence per method that was skipped or that lost something."""
+    notes: dict[str, None] = {}
+    for line in lines:
+        name = label(line, context)
+        if line.status == "skipped":
+            notes[f"Skipped: {name}: {line.reason}"] = None
+        elif line.failed:
+            text = f"Failed: {name}: {line.runs_failed} of {line.runs} runs, {line.failed} values lost"
+            notes[f"{text} ({condition_label(line)}): {line.reason}"] = None
+    return list(notes)
+
+
+def pairing(lines: Sequence[Line]) -> str:
+    """The pairing level in words."""
+    return lines[0].pairing.replace("_", " ")

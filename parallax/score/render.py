@@ -1,0 +1,120 @@
+"""Tables as Markdown, LaTeX (booktabs) and terminal text. Cells are escaped here and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from parallax.score.layout import Table, common_notes
+from parallax.score.summary import Line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MARKDOWN = re.compile(r"([\\`*_|<>\[\]#])")
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "±": r"$\pm$", "×": r"$\times$", "·": r"\textperiodcentered{}", "–": "--", "≥": r"$\geq$",
+}  # fmt: skip
+
+
+def to_markdown(tables: Iterable[Table], title: str) -> str:
+    """All tables as one Markdown page."""
+    return f"# {escape_markdown(title)}\n\n" + "\n".join(_markdown(table) for table in tables)
+
+
+def to_latex(tables: Iterable[Table]) -> str:
+    """All tables as LaTeX floats; the document needs the package booktabs."""
+    return "% needs \\usepackage{booktabs,graphicx}\n\n" + "\n".join(_latex(table) for table in tables)
+
+
+def escape_markdown(text: str) -> str:
+    """The text with everything escaped that Markdown or HTML would take for markup."""
+    return _MARKDOWN.sub(r"\\\1", text.replace("&", "&amp;")).replace("\n", " ")
+
+
+def escape_latex(text: str) -> str:
+    """The text with everything escaped that LaTeX would take for markup."""
+    return "".join(_LATEX.get(character, character) for character in text).replace("\n", " ")
+
+
+def to_frame(lines: Sequence[Line]) -> pd.DataFrame:
+    """The numbers behind a table, unrounded, for CSV."""
+    import pandas as pd
+
+    return pd.DataFrame([asdict(line) for line in lines], columns=list(Line.__dataclass_fields__))
+
+
+def print_tables(tables: Sequence[Table], width: int | None = None) -> None:
+    """Print tables to the terminal, at its width, or at 100 columns where there is no terminal."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console = console if console.is_terminal and not width else Console(width=width or 100, highlight=False)
+    shared, own = common_notes(tables)
+    for table in own:
+        grid = RichTable(title=Text(table.title, style="bold"), title_justify="left", header_style="bold")
+        for index, name in enumerate(table.header):
+            heading = Text(name.replace(", ", "\n", 1))
+            grid.add_column(heading, justify="right" if index else "left", overflow="fold")
+        for index, row in enumerate(table.rows):
+            if index in table.rules:
+                grid.add_section()
+            grid.add_row(*(Text(cell) for cell in row))
+        console.print(grid)
+        for note in table.notes:
+            console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
+        console.print()
+    for note in shared:
+        console.print(Text(note, style="dim"))
+
+
+def _markdown(table: Table) -> str:
+    lines = [f"## {escape_markdown(table.title)}", ""]
+    if not table.rows:
+        return "\n".join([*lines, "None.", ""])
+    align = ["---", *["---:"] * (len(table.header) - 1)]
+    lines += [_pipe(map(escape_markdown, table.header)), _pipe(align)]
+    lines += [_pipe(map(escape_markdown, row)) for row in table.rows]
+    lines += ["", *(f"- {escape_markdown(note)}" for note in table.notes), ""]
+    return "\n".join(lines)
+
+
+def _pipe(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _latex(table: Table) -> str:
+    columns = "l" + "r" * (len(table.header) - 1)
+    body = []
+    for index, row in enumerate(table.rows):
+        body += [r"\midrule"] * (index in table.rules)
+        body.append(" & ".join(map(escape_latex, row)) + r" \\")
+    notes = r" \\ ".join(map(escape_latex, table.notes))
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering\small",
+            rf"\caption{{{escape_latex(table.title)}}}",
+            rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', table.name)}}}",
+            # Shrinks a table that is too wide for the page and leaves any other as it is.
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            " & ".join(map(escape_latex, table.header)) + r" \\",
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}}",
+            rf"\par\smallskip\footnotesize\raggedright {notes}",
+            r"\end{table}",
+            "",
+        ]
+    )

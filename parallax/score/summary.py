@@ -1,0 +1,208 @@
+"""From the tidy table to one line per dataset, condition and method: the numbers of tables and figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from parallax.score.runs import CEILING
+from parallax.score.stats import Values, generator_for, spread
+
+#: What makes a condition, and what makes a row inside it.
+CONDITION = ("dataset", "misalignment", "label_fraction")
+CONTENDER = ("method", "preset", "adapter", "pretraining", "checkpoint_rule")
+_RUN = ("label_draw", "seed")
+
+#: Reference points that are no methods, in the order in which tables show them.
+CONTROLS = ("oracle", "mean_shape", "empty")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method at one condition (or at one modality and structure of it). NaN or 0 where nothing is known.
+
+    HD95 is summarised over single values (case x modality x structure x run): median over all that count,
+    mean and SD over those where both masks exist, and how many were missed or false positives.
+    """
+
+    dataset: str
+    pairing: str
+    misalignment: str
+    label_fraction: float
+    shift_mm: float
+    modality: str
+    structure: str
+    method: str
+    preset: str
+    adapter: str
+    pretraining: str
+    checkpoint_rule: str
+    runs: int
+    runs_failed: int
+    cases: int
+    cases_given: int
+    dice_mean: float
+    dice_sd_cases: float
+    dice_low: float
+    dice_high: float
+    dice_least: float
+    dice_most: float
+    dice_sd_runs: float
+    ceiling_mean: float
+    hd95_median_mm: float
+    hd95_found_mean_mm: float
+    hd95_found_sd_mm: float
+    assd_found_mean_mm: float
+    counted: int
+    missed: int
+    false_positive: int
+    both_empty: int
+    failed: int
+    status: str
+    reason: str
+
+
+def summarise(table: pd.DataFrame) -> list[Line]:
+    """One line per dataset, condition and method, skipped ones included, over all modalities and structures.
+
+    Conditions in which every method was skipped are left out here; `skipped` lists them.
+    """
+    return [
+        line
+        for condition, rows in _conditions(table)
+        for line in (*_lines(rows, "", ""), *_skipped_lines(table, condition, rows))
+    ]
+
+
+def summarise_by_structure(table: pd.DataFrame) -> list[Line]:
+    """One line per dataset, condition, modality, structure and method."""
+    return [
+        line
+        for _, condition_rows in _conditions(table)
+        for (modality, structure), rows in condition_rows.groupby(["modality", "structure"], sort=True)
+        for line in _lines(rows, str(modality), str(structure))
+    ]
+
+
+def skipped(table: pd.DataFrame) -> pd.DataFrame:
+    """What was not run and why: one row per dataset, misalignment, label fraction, method and reason."""
+    columns = [*CONDITION, "method", "preset", "reason"]
+    return table.loc[table["status"] == "skipped", columns].drop_duplicates().reset_index(drop=True)
+
+
+def failures(table: pd.DataFrame) -> pd.DataFrame:
+    """What failed and why: one row per run and reason, with the number of Dice values that are missing."""
+    columns = [*CONDITION, "label_draw", "method", "preset", "seed", "reason"]
+    rows = table[(table["status"] == "failed") & (table["metric"] == "dice")]
+    return rows.groupby(columns, sort=True).size().rename("values").reset_index()
+
+
+def case_values(rows: pd.DataFrame, metric: str) -> Values:
+    """Values [cases, runs] of one method at one condition: means over modalities and structures."""
+    chosen = rows[rows["metric"] == metric]
+    pivot = chosen.pivot_table(
+        index="case", columns=list(_RUN), values="value", aggfunc="mean", dropna=False, sort=True
+    )
+    return pivot.to_numpy(dtype=np.float64)
+
+
+def _conditions(table: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
+    """Conditions with their rows: by dataset, most labels first, then least shift first."""
+    done = table[table["status"] != "skipped"]
+    groups = list(done.groupby(list(CONDITION), sort=True))
+    return sorted(groups, key=lambda item: (item[0][0], -item[0][2], item[1]["shift_mm"].mean(), item[0][1]))
+
+
+def _lines(rows: pd.DataFrame, modality: str, structure: str) -> Iterator[Line]:
+    shift_mm = float(rows.drop_duplicates("case")["shift_mm"].mean())
+    for contender, own in rows.groupby(list(CONTENDER), sort=True):
+        yield _line(own, contender, shift_mm, modality, structure)
+
+
+def _line(
+    rows: pd.DataFrame, contender: tuple[Hashable, ...], shift_mm: float, modality: str, structure: str
+) -> Line:
+    values: dict[str, Any] = {"shift_mm": shift_mm, "modality": modality, "structure": structure}
+    values |= {name: rows[name].iloc[0] for name in ("dataset", "pairing", "misalignment", "label_fraction")}
+    values |= {name: str(value) for name, value in zip(CONTENDER, contender, strict=True)}
+    key = [str(values[name]) for name in (*CONDITION, *CONTENDER, "modality", "structure")]
+    dice = asdict(spread(case_values(rows, "dice"), generator_for(key)))
+    values |= {"cases": dice.pop("cases"), "cases_given": rows["case"].nunique()}
+    values |= {f"dice_{name}": value for name, value in dice.items()}
+    values |= {"ceiling_mean": _mean(rows.loc[rows["metric"] == CEILING, "value"])}
+    return Line(**values, **_boundary(rows), **_counts(rows), **_outcome(rows))
+
+
+def _outcome(rows: pd.DataFrame) -> dict[str, Any]:
+    """How many runs there are, how many of them gave nothing at all, and why."""
+    rows = rows[rows["metric"] != CEILING]
+    failed = rows["status"] == "failed"
+    lost = failed.groupby([rows[name] for name in _RUN]).all()
+    return {
+        "runs": len(lost),
+        "runs_failed": int(lost.sum()),
+        "status": "failed" if bool(lost.all()) else "ok",
+        "reason": " / ".join(sorted(set(rows.loc[failed, "reason"]))),
+    }
+
+
+def _boundary(rows: pd.DataFrame) -> dict[str, Any]:
+    hd95 = rows[(rows["metric"] == "hd95_mm") & rows["value"].notna()]
+    found = hd95.loc[hd95["status"] == "ok", "value"]
+    assd = rows.loc[(rows["metric"] == "assd_mm") & (rows["status"] == "ok"), "value"]
+    return {
+        "hd95_median_mm": float(hd95["value"].median()) if len(hd95) else math.nan,
+        "hd95_found_mean_mm": _mean(found),
+        "hd95_found_sd_mm": float(found.std(ddof=1)) if len(found) > 1 else math.nan,
+        "assd_found_mean_mm": _mean(assd),
+    }
+
+
+def _mean(values: pd.Series[Any]) -> float:
+    return float(values.mean()) if values.notna().any() else math.nan
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, Any]:
+    """Numbers of values (case x modality x structure x run) by status."""
+    status = rows.loc[rows["metric"] == "dice", "status"]
+    names = ("missed", "false_positive", "both_empty", "failed")
+    return {name: int((status == name).sum()) for name in names} | {
+        "counted": int(status.isin(["ok", "missed", "false_positive"]).sum())
+    }
+
+
+def _skipped_lines(table: pd.DataFrame, condition: Any, rows: pd.DataFrame) -> Iterator[Line]:
+    """Lines for the methods that were skipped at a condition at which others ran."""
+    dataset, misalignment, fraction = condition
+    here = skipped(table)
+    here = here[(here["dataset"] == dataset) & here["misalignment"].isin([misalignment, ""])]
+    here = here[here["label_fraction"].isna() | (here["label_fraction"] == fraction)]
+    ran = set(zip(rows["method"], rows["preset"], strict=True))
+    shift_mm = float(rows.drop_duplicates("case")["shift_mm"].mean())
+    for (method, preset), own in here.groupby(["method", "preset"], sort=True):
+        if (method, preset) not in ran:
+            known = {
+                "dataset": dataset,
+                "misalignment": misalignment,
+                "label_fraction": fraction,
+                "pairing": rows["pairing"].iloc[0],
+                "shift_mm": shift_mm,
+                "method": method,
+                "preset": preset,
+                "pretraining": "none",
+                "checkpoint_rule": "last",
+                "status": "skipped",
+                "reason": " / ".join(sorted(set(own["reason"]))),
+            }
+            yield _empty_line(known)
+
+
+def _empty_line(known: Mapping[str, Any]) -> Line:
+    blanks: dict[str, Any] = {"str": "", "int": 0, "float": math.nan}
+    fields = Line.__dataclass_fields__
+    return Line(**{name: known.get(name, blanks[str(field.type)]) for name, field in fields.items()})

@@ -1,0 +1,197 @@
+"""The tidy per-case table: its columns, how it is checked, written and read."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parallax.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Status of a row with a value, without one by rule, and without one because something went wrong.
+VALUED = ("ok", "missed", "false_positive")
+UNVALUED = ("both_empty", "failed", "skipped")
+
+#: How many percent of the labels, which draw, which method: what makes a run.
+RUN_KEYS = (
+    "dataset",
+    "misalignment",
+    "label_fraction",
+    "label_draw",
+    "method",
+    "preset",
+    "adapter",
+    "pretraining",
+    "checkpoint_rule",
+    "seed",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value: case x modality x structure x metric of one run. Field order is the column order.
+
+    `label_fraction` lies in (0, 1]; `available` joins the modalities given at test time with `+`;
+    `shift_mm` is the realised RMS displacement of the case. `reason` says why a row has no value.
+    In a skipped row an empty text or a NaN label fraction stands for "all of them".
+    """
+
+    dataset: str
+    case: str
+    modality: str
+    structure: str
+    pairing: str
+    misalignment: str
+    shift_mm: float
+    rotation_deg: float
+    label_fraction: float
+    label_draw: int
+    available: str
+    pretraining: str
+    method: str
+    preset: str
+    adapter: str
+    seed: int
+    checkpoint_rule: str
+    metric: str
+    value: float
+    status: str
+    reason: str
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+_KINDS = {field.name: str(field.type) for field in fields(Row)}
+_READ: Mapping[str, Any] = {"str": str, "int": int, "float": lambda text: float(text) if text else math.nan}
+_IDENTITY = (*RUN_KEYS, "case", "modality", "structure", "available", "metric")
+
+
+def check_row(row: Row) -> Row:
+    """The row itself. Raises `DataError` where status, value and metric contradict each other."""
+    if row.status not in VALUED + UNVALUED:
+        raise _row_error(row, "one of " + ", ".join(VALUED + UNVALUED), row.status)
+    if (row.status in VALUED) != math.isfinite(row.value):
+        raise _row_error(row, "a finite value exactly where the status has one", f"{row.status}, {row.value}")
+    if row.metric.startswith("dice") and row.value > 1:
+        raise _row_error(row, "a Dice of at most 1", str(row.value))
+    if row.status != "skipped" and not 0 < row.label_fraction <= 1:
+        raise _row_error(row, "a label fraction above 0 and at most 1", str(row.label_fraction))
+    if row.status in ("failed", "skipped") and not row.reason:
+        raise _row_error(row, "a reason", "none")
+    return row
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> None:
+    """Write checked rows as CSV (floats round-trip; NaN is an empty cell), all of it or nothing."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([_cell(value) for value in astuple(check_row(row))] for row in rows)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of one CSV. Raises `DataError` where columns or values do not fit the schema."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.reader(stream)
+        header = tuple(next(reader, ()))
+        if header != COLUMNS:
+            raise DataError(
+                "a table of scores has other columns",
+                where=path.as_posix(),
+                expected=", ".join(COLUMNS),
+                found=", ".join(header) or "an empty file",
+                remedy="delete the file and score the run again",
+            )
+        return [check_row(_parse(cells, path)) for cells in reader]
+
+
+def refuse_duplicates(rows: Iterable[Row]) -> None:
+    """Raise `DataError` where two rows claim to be the same value."""
+    seen: set[tuple[Any, ...]] = set()
+    for row in rows:
+        key = tuple(getattr(row, name) for name in _IDENTITY)
+        if key in seen and row.status != "skipped":
+            raise _row_error(row, "each value once", "the same value twice")
+        seen.add(key)
+
+
+def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """The rows as a data frame with the types of the schema."""
+    import pandas as pd
+
+    return typed(pd.DataFrame([astuple(row) for row in rows], columns=list(COLUMNS)))
+
+
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with exactly the columns and types of the schema."""
+    kinds: Mapping[str, Any] = {"str": "object", "int": "int64", "float": "float64"}
+    return frame[list(COLUMNS)].astype({name: kinds[kind] for name, kind in _KINDS.items()})
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """The whole table from `scores.parquet` or `scores.csv`."""
+    if path.suffix == ".csv":
+        return to_frame(read_rows(path))
+    import pandas as pd
+
+    return typed(pd.read_parquet(path))
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write the table as parquet, all of it or nothing."""
+    with replacing(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name in the same folder that takes the place of `path` when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text file, all of it or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _cell(value: object) -> object:
+    return "" if isinstance(value, float) and math.isnan(value) else value
+
+
+def _parse(cells: list[str], path: Path) -> Row:
+    try:
+        values = [_READ[_KINDS[name]](cell) for name, cell in zip(COLUMNS, cells, strict=True)]
+    except ValueError as error:
+        raise DataError(
+            "a row of scores cannot be read",
+            where=path.as_posix(),
+            expected=f"{len(COLUMNS)} cells of the schema",
+            found=",".join(cells),
+            remedy="delete the file and score the run again",
+        ) from error
+    return Row(*values)
+
+
+def _row_error(row: Row, expected: str, found: str) -> DataError:
+    where = "/".join(str(getattr(row, name)) for name in _IDENTITY)
+    return DataError(
+        "a row of the table of scores is not valid",
+        where=where,
+        expected=expected,
+        found=found,
+        remedy="score the run again; if it persists, the scoring code is at fault",
+    )

@@ -1,0 +1,227 @@
+"""The tables of a run, from the tidy per-case table and the costs of its runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from parallax.score.layout import (
+    DASH,
+    Context,
+    Table,
+    can_rank,
+    condition_label,
+    contender,
+    group_rules,
+    in_order,
+    label,
+    mean_sd,
+    number,
+    percent,
+    short_count,
+)
+from parallax.score.notes import (
+    DICE_NOTE,
+    HD95_NOTE,
+    absent_notes,
+    all_notes,
+    loss_notes,
+    pairing,
+    shared_notes,
+)
+from parallax.score.summary import CONDITION, CONTENDER, Line, failures, skipped
+
+
+def overview_tables(lines: Sequence[Line], table: pd.DataFrame, context: Context) -> list[Table]:
+    """Per dataset: methods by conditions, Dice only. The table to read first."""
+    return [
+        _overview(list(own), absent_notes(name, table), context)
+        for name, own in groupby(lines, key=lambda line: line.dataset)
+    ]
+
+
+def main_tables(lines: Sequence[Line], costs: pd.DataFrame, context: Context) -> list[Table]:
+    """Per dataset and condition: Dice, HD95, counts and cost of every method."""
+    by_cost = mean_costs(costs)
+    return [_main(own, by_cost, context) for own in _by_condition(lines)]
+
+
+def full_tables(structure_lines: Sequence[Line], lines: Sequence[Line], context: Context) -> list[Table]:
+    """Per dataset and condition: Dice and HD95 of every structure in every modality (two tables each).
+
+    `lines` are those of the main tables, whose order and whose skipped methods these tables repeat.
+    """
+    by_condition = {_key(own[0]): own for own in _by_condition(structure_lines)}
+    return [
+        table for own in _by_condition(lines) for table in _full(own, by_condition[_key(own[0])], context)
+    ]
+
+
+def excluded_table(table: pd.DataFrame, context: Context) -> Table:
+    """What was skipped and what failed, with reasons."""
+    rows = []
+    for data, moved, fraction, method, preset, reason in skipped(table).itertuples(index=False):
+        where = (data, moved or "all", _fraction(fraction))
+        rows.append(("skipped", *where, _name(method, preset, context), DASH, reason))
+    lost = failures(table).itertuples(index=False)
+    for data, moved, fraction, draw, method, preset, seed, reason, count in lost:
+        where = (data, moved, f"{percent(fraction)} (draw {draw}, seed {seed})")
+        rows.append(("failed", *where, _name(method, preset, context), str(count), reason))
+    header = ("Outcome", "Dataset", "Misalignment", "Labels", "Method", "Values lost", "Reason")
+    return Table("excluded", "Skipped and failed runs", header, tuple(rows))
+
+
+def mean_costs(costs: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, float]]:
+    """Mean cost over seeds and label draws, by condition and method."""
+    names = ["parameters", "steps", "samples_seen", "forward_passes_per_step", "train_s", "peak_memory_mib"]
+    if costs.empty:
+        return {}
+    values = costs[names].apply(pd.to_numeric, errors="coerce")
+    means = values.groupby([costs[name] for name in (*CONDITION, *CONTENDER)]).mean()
+    return {key: dict(zip(names, row, strict=True)) for key, *row in means.itertuples(name=None)}
+
+
+def cost_of(line: Line, costs: dict[tuple[Any, ...], dict[str, float]]) -> dict[str, float]:
+    """Cost of a line, empty where none is known."""
+    return costs.get(tuple(getattr(line, name) for name in (*CONDITION, *CONTENDER)), {})
+
+
+def _overview(lines: list[Line], absent: list[str], context: Context) -> Table:
+    dataset = lines[0].dataset
+    conditions = sorted({_condition(line) for line in lines}, key=lambda key: (-key[0], key[1], key[2]))
+    names = {_condition(line): condition_label(line) for line in lines}
+    cells = {(contender(line), _condition(line)): line for line in lines}
+    # One line stands for its method in every condition: the first condition decides the order.
+    first = in_order({contender(line): line for line in reversed(lines)}.values(), context)
+    rows = [
+        (label(line, context), *(_dice_cell(cells.get((contender(line), key))) for key in conditions))
+        for line in first
+    ]
+    return Table(
+        f"overview_{dataset}",
+        f"Dice on {dataset} ({pairing(lines)})",
+        ("Method", *(names[key] for key in conditions)),
+        tuple(rows),
+        (
+            DICE_NOTE,
+            *shared_notes(lines, context),
+            *absent,
+            *loss_notes(lines, context),
+        ),
+        group_rules(first, context),
+        dataset,
+    )
+
+
+def _main(lines: list[Line], costs: dict[tuple[Any, ...], dict[str, float]], context: Context) -> Table:
+    ordered = in_order(lines, context)
+    columns = [column for column in _MAIN if column[0] != "95 % interval" or can_rank(lines, context)]
+    rows = [
+        (label(line, context), *(cell(line, cost_of(line, costs)) for _, cell in columns)) for line in ordered
+    ]
+    return Table(
+        _stem("main", lines[0]),
+        f"{lines[0].dataset}: {condition_label(lines[0])}",
+        ("Method", *(name for name, _ in columns)),
+        tuple(rows),
+        all_notes(lines, context),
+        group_rules(ordered, context),
+        lines[0].dataset,
+    )
+
+
+Cell = Callable[[Line, dict[str, float]], str]
+
+_MAIN: tuple[tuple[str, Cell], ...] = (
+    ("Adapter", lambda line, _: line.adapter or DASH),
+    ("Dice", lambda line, _: _dice_cell(line)),
+    ("95 % interval", lambda line, _: _interval(line)),
+    ("Ceiling", lambda line, _: number(line.ceiling_mean, 3)),
+    ("HD95 median (mm)", lambda line, _: number(line.hd95_median_mm, 1)),
+    ("HD95 found (mm)", lambda line, _: mean_sd(line.hd95_found_mean_mm, line.hd95_found_sd_mm, 1)),
+    ("Missed", lambda line, _: _share(line.missed, line)),
+    ("False pos.", lambda line, _: _share(line.false_positive, line)),
+    ("Cases", lambda line, _: _part(line.cases, line.cases_given)),
+    ("Runs", lambda line, _: _part(line.runs - line.runs_failed, line.runs)),
+    ("Parameters", lambda _, cost: short_count(cost.get("parameters", math.nan))),
+    ("Steps", lambda _, cost: number(cost.get("steps", math.nan), 0)),
+    ("Passes/step", lambda _, cost: number(cost.get("forward_passes_per_step", math.nan), 1)),
+    ("Train (s)", lambda _, cost: number(cost.get("train_s", math.nan), 0)),
+    ("Memory (MiB)", lambda _, cost: number(cost.get("peak_memory_mib", math.nan), 0)),
+)
+
+
+def _full(lines: list[Line], parts: list[Line], context: Context) -> list[Table]:
+    places = sorted({(line.modality, line.structure) for line in parts})
+    cells = {(contender(line), line.modality, line.structure): line for line in parts}
+    ordered = in_order(lines, context)
+    header = ("Method", *(f"{modality}: {structure}" for modality, structure in places))
+
+    def table(kind: str, title: str, cell: Callable[[Line], str], note: str) -> Table:
+        rows = [
+            (label(line, context), *(cell(cells.get((contender(line), *place), line)) for place in places))
+            for line in ordered
+        ]
+        where = f"{lines[0].dataset}: {condition_label(lines[0])}"
+        notes, rules = (note, *all_notes(lines, context)[2:]), group_rules(ordered, context)
+        stem = _stem(f"full_{kind}", lines[0])
+        return Table(stem, f"{title}, {where}", header, tuple(rows), notes, rules, lines[0].dataset)
+
+    hd95_note = HD95_NOTE + " Cells: median | mean ± SD of the found | missed of counted."
+    return [table("dice", "Dice", _dice_cell, DICE_NOTE), table("hd95", "HD95 (mm)", _hd95_cell, hd95_note)]
+
+
+def _hd95_cell(line: Line) -> str:
+    if not line.counted:
+        return _dice_cell(line)
+    found = mean_sd(line.hd95_found_mean_mm, line.hd95_found_sd_mm, 1)
+    return f"{number(line.hd95_median_mm, 1)} | {found} | {line.missed}/{line.counted}"
+
+
+def _dice_cell(line: Line | None) -> str:
+    if line is None:
+        return DASH
+    if line.status != "ok":
+        return line.status
+    return mean_sd(line.dice_mean, line.dice_sd_cases, 3)
+
+
+def _by_condition(lines: Iterable[Line]) -> list[list[Line]]:
+    return [list(own) for _, own in groupby(lines, key=_key)]
+
+
+def _key(line: Line) -> tuple[str, str, float]:
+    return (line.dataset, line.misalignment, line.label_fraction)
+
+
+def _condition(line: Line) -> tuple[float, float, str]:
+    return (line.label_fraction, line.shift_mm, line.misalignment)
+
+
+def _stem(kind: str, line: Line) -> str:
+    return f"{kind}_{line.dataset}_{line.misalignment}_f{round(100 * line.label_fraction):03d}"
+
+
+def _interval(line: Line) -> str:
+    low, high = number(line.dice_low, 3), number(line.dice_high, 3)
+    return DASH if low == DASH else f"{low} to {high}"
+
+
+def _share(count: int, line: Line) -> str:
+    return f"{count}/{line.counted}" if line.counted else DASH
+
+
+def _part(done: int, given: int) -> str:
+    return DASH if not given else str(done) if done == given else f"{done} of {given}"
+
+
+def _fraction(fraction: float) -> str:
+    return percent(fraction) if math.isfinite(fraction) else "all"
+
+
+def _name(method: str, preset: str, context: Context) -> str:
+    return context.title(method) + (f" · {preset}" if preset != "paper" else "")

@@ -1,0 +1,113 @@
+"""Build all tables of a run once, and write or print them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from parallax.score.layout import Context, Table, read_context
+from parallax.score.published import published_table, read_published
+from parallax.score.render import print_tables, to_frame, to_latex, to_markdown
+from parallax.score.summary import Line, summarise, summarise_by_structure
+from parallax.score.table import read_table, write_text
+from parallax.score.tables import (
+    cost_of,
+    excluded_table,
+    full_tables,
+    main_tables,
+    mean_costs,
+    overview_tables,
+)
+
+
+@dataclass(frozen=True)
+class TableInputs:
+    """Where the tables come from; all but the scores may be absent.
+
+    `notes` holds the run's own notes and the datasets that are not ranked (`notes`, `unranked`).
+    """
+
+    scores: Path
+    costs: Path | None = None
+    splits: Path | None = None
+    published: Path | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Every table of a run, with the numbers behind them."""
+
+    context: Context
+    lines: list[Line]
+    structure_lines: list[Line]
+    costs: pd.DataFrame
+    overview: list[Table]
+    main: list[Table]
+    full: list[Table]
+    excluded: Table
+    published: Table
+
+
+def build(inputs: TableInputs) -> Tables:
+    """All tables of a run."""
+    scores = read_table(inputs.scores)
+    costs = _read_costs(inputs.costs)
+    context = read_context(inputs.splits, inputs.notes)
+    lines, structure_lines = summarise(scores), summarise_by_structure(scores)
+    published = read_published(inputs.published) if inputs.published else []
+    methods = [*set(scores["method"]), *(context.title(name) for name in set(scores["method"]))]
+    return Tables(
+        context=context,
+        lines=lines,
+        structure_lines=structure_lines,
+        costs=costs,
+        overview=overview_tables(lines, scores, context),
+        main=main_tables(lines, costs, context),
+        full=full_tables(structure_lines, lines, context),
+        excluded=excluded_table(scores, context),
+        published=published_table(published, methods, set(scores["dataset"])),
+    )
+
+
+def write_all(tables: Tables, folder: Path) -> None:
+    """Write overview, main, full, excluded and published tables into a folder."""
+    groups = {
+        "overview": (tables.overview, "Dice of every method at every condition"),
+        "main": (tables.main, "Every method at every condition, with what it cost"),
+        "full": (tables.full, "Every structure in every modality"),
+        "excluded": ([tables.excluded], "What was skipped and what failed"),
+        "published": ([tables.published], "Published numbers"),
+    }
+    for name, (group, title) in groups.items():
+        write_text(to_markdown(group, title), folder / f"{name}.md")
+        write_text(to_latex(group), folder / f"{name}.tex")
+    _write_csv(_with_costs(tables), folder / "main.csv")
+    _write_csv(to_frame(tables.structure_lines), folder / "full.csv")
+    for table in (tables.excluded, tables.published):
+        _write_csv(pd.DataFrame(table.rows, columns=list(table.header)), folder / f"{table.name}.csv")
+
+
+def print_overview(tables: Tables, width: int | None = None) -> None:
+    """Print the overview to the terminal."""
+    print_tables(tables.overview, width)
+
+
+def _read_costs(path: Path | None) -> pd.DataFrame:
+    # Without `keep_default_na` pandas would read the pretraining "none" as no value.
+    return pd.read_csv(path, keep_default_na=False, na_values=[""]) if path else pd.DataFrame()
+
+
+def _with_costs(tables: Tables) -> pd.DataFrame:
+    frame = to_frame(tables.lines).drop(columns=["modality", "structure"])
+    by_cost = mean_costs(tables.costs)
+    costs = pd.DataFrame([cost_of(line, by_cost) for line in tables.lines], index=frame.index)
+    return pd.concat([frame, costs], axis=1)
+
+
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    write_text(frame.to_csv(index=False, lineterminator="\n"), path)

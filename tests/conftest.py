@@ -1,0 +1,42 @@
+"""Fixtures that several rooms of the tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from balls import ball_volumes, centred_affine
+
+from parallax.case import Case, Modality, Pairing, Task
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """Real scans beside the checkout; they are not part of the project, so tests of them may be skipped."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared" / "real-data"
+    if not folder.is_dir():
+        pytest.skip(f"no real scans at {folder}")
+    return folder
+
+
+@pytest.fixture
+def two_modality_task():
+    """CT and MR of one patient, two structures, 2 mm."""
+    return Task(
+        name="toy",
+        modalities=(Modality("CT", "ct"), Modality("MR", "mr")),
+        classes={"large": 1, "small": 2},
+        pairing=Pairing.SAME_SUBJECT,
+        spacing_mm=(2.0, 2.0, 2.0),
+        severity_mm=(0.0, 2.0, 6.0),
+    )
+
+
+@pytest.fixture
+def ball_case():
+    """A case in two modalities on different grids: CT at 2 mm RAS, MR oblique, LAS and anisotropic."""
+    angle = np.deg2rad(12)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    ct_shape, mr_shape = (32, 30, 28), (48, 46, 20)
+    ct = ball_volumes(centred_affine(np.diag([2.0, 2.0, 2.0]), ct_shape), ct_shape, np.int16)
+    mr = ball_volumes(centred_affine(turn @ np.diag([-1.4, 1.4, 3.0]), mr_shape), mr_shape)
+    return Case("a", {"CT": ct[0], "MR": mr[0]}, {"CT": ct[1], "MR": mr[1]})

@@ -1,0 +1,52 @@
+"""Shapes and initial weights of the backbone."""
+
+import torch
+
+from parallax.learn.networks import UNet, initialised
+
+
+def test_shapes():
+    net = UNet(2, 5, (4, 8, 16))
+    x = torch.zeros(1, 2, 16, 24, 32)
+    skips = net.encode(x)
+    assert [tuple(s.shape[1:]) for s in skips] == [(4, 8, 12, 16), (8, 4, 6, 8), (16, 2, 3, 4)]
+    assert net.decode(skips).shape == (1, 4, 8, 12, 16)
+    assert net(x).shape == (1, 5, 16, 24, 32)
+
+
+def test_forward_is_head_of_decode_of_encode():
+    net = UNet(1, 2, (4, 8)).eval()
+    x = torch.randn(1, 1, 16, 16, 16)
+    assert torch.equal(net(x), net.head(net.decode(net.encode(x))))
+
+
+def test_every_parameter_takes_part():
+    net = UNet(1, 2, (4, 8))
+    net(torch.randn(1, 1, 16, 16, 16)).square().sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def test_initial_weights_depend_on_seed_and_key_alone():
+    def weights(seed, key):
+        with initialised(seed, key):
+            return torch.cat([p.flatten() for p in UNet(1, 2, (4, 8)).parameters()])
+
+    first = weights(0, "unet/CT")
+    torch.rand(3)
+    assert torch.equal(first, weights(0, "unet/CT"))
+    assert not torch.equal(first, weights(1, "unet/CT"))
+    assert not torch.equal(first, weights(0, "unet/MR"))
+
+
+def test_initialised_leaves_the_generator_as_it_was():
+    torch.manual_seed(5)
+    wanted = torch.rand(1)
+    torch.manual_seed(5)
+    with initialised(0, "x"):
+        torch.rand(10)
+    assert torch.equal(torch.rand(1), wanted)
+
+
+def test_first_class_of_each_head_is_favoured():
+    net = UNet(1, 6, (4, 8), heads=2)
+    assert net.head[0].bias.tolist() == [4.0, 0.0, 0.0, 4.0, 0.0, 0.0]

@@ -1,0 +1,57 @@
+"""The configuration is checked before anything starts; each mistake names its key and a remedy."""
+
+import pytest
+import yaml
+
+from parallax.errors import ConfigError
+from parallax.plugin import plugin_root
+from parallax.run.config import resolve
+
+CONFIGS = sorted((plugin_root() / "config").glob("**/*.yaml"))
+
+
+def _quick(**changes):
+    return yaml.safe_load((plugin_root() / "config" / "quick.yaml").read_text()) | changes
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_shipped_configuration_is_valid(path):
+    config = resolve(yaml.safe_load(path.read_text()))
+    assert config.run == path.stem
+
+
+def test_without_a_configfile_the_default_run_is_narrowed():
+    config = resolve({"methods": "cmc, supervised", "datasets": "phantom_heart"})
+    assert (config.run, config.methods, list(config.datasets)) == (
+        "quick",
+        ["cmc", "supervised"],
+        ["phantom_heart"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metods": ["cmc"]}, r"Unknown key 'metods'.*did you mean 'methods'"),
+        ({"budget": {"step": 3}}, r"Unknown key 'step'.*budget\.step.*did you mean 'steps'"),
+        ({"budget": {"steps": 0}}, r"budget\.steps"),
+        ({"conditions": [{"labels": [0.0]}]}, r"conditions\.0\.labels"),
+        (
+            {"conditions": [{"labels": [1.0], "misalignment": ["shfited"]}]},
+            "no misalignment called 'shfited'",
+        ),
+        ({"run": "a/b"}, "Where: run"),
+        ({"datasets": "phantom_hart"}, "did you mean 'phantom_heart'"),
+    ],
+)
+def test_mistakes_name_their_key(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve(_quick(**changes))
+
+
+def test_dataset_budget_overrides_the_runs():
+    values = _quick()
+    values["datasets"]["phantom_orbit"] = values["datasets"]["phantom_orbit"] | {"budget": {"steps": 7}}
+    config = resolve(values)
+    assert config.budget_of("phantom_orbit").steps == 7
+    assert config.budget_of("phantom_orbit").batch == config.budget_of("phantom_heart").batch

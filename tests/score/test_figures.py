@@ -1,0 +1,74 @@
+import pytest
+from tidy import method_rows, toy_rows
+from tidy_run import write_run
+
+from parallax.score.figures import BY_LABELS, BY_SHIFT, draw_curves, line_styles, save_figure
+from parallax.score.layout import Context
+from parallax.score.panels import draw_case, headline
+from parallax.score.summary import summarise
+from parallax.score.table import read_table, to_frame
+
+CONTEXT = Context({})
+
+
+def lines_of(cases=4):
+    return summarise(to_frame(toy_rows(cases)))
+
+
+@pytest.mark.parametrize("axis", [BY_LABELS, BY_SHIFT])
+def test_curves_are_written_twice_the_same(axis, tmp_path):
+    for name in ("one", "two"):
+        figure, _ = draw_curves(lines_of(), axis, CONTEXT)
+        save_figure(figure, tmp_path / name / "curve")
+    for kind in ("png", "pdf"):
+        content = (tmp_path / "one" / f"curve.{kind}").read_bytes()
+        assert len(content) > 5000
+        assert content == (tmp_path / "two" / f"curve.{kind}").read_bytes()
+
+
+def test_axis_has_its_unit_and_curves_their_points():
+    figure, caption = draw_curves(lines_of(), BY_SHIFT, CONTEXT)
+    panel = figure.axes[0]
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("Shift between modalities, RMS (mm)", "Dice")
+    assert [text.get_text() for text in panel.get_xticklabels()] == ["0.0", "7.0"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["nnunet", "alpha", "zeta"]
+    assert "range of single cases (4 test cases" in caption
+    assert "bootstrap" in draw_curves(lines_of(6), BY_SHIFT, CONTEXT)[1]
+
+
+def test_every_method_has_a_look_of_its_own():
+    rows = [row for i in range(15) for row in method_rows(f"m{i:02d}", 0.5)]
+    styles = line_styles(summarise(to_frame(rows)), CONTEXT)
+    assert len({(style["color"], style["marker"]) for style in styles.values()}) == 15
+
+
+def test_headline_is_nnunet_the_proposed_method_and_the_best_and_worst_of_the_rest():
+    rows = [row for name, dice in {"nnunet": 0.6, "cmc": 0.7, "a": 0.5, "b": 0.9, "c": 0.8}.items()
+            for row in method_rows(name, dice, cases=6)]  # fmt: skip
+    assert [line.method for line in headline(summarise(to_frame(rows)), CONTEXT)] == [
+        "nnunet",
+        "b",
+        "cmc",
+        "a",
+    ]
+
+
+def test_case_picture_has_one_row_per_modality(tmp_path, two_modality_task):
+    root = write_run(tmp_path, two_modality_task)
+    table = read_table(root / "scores.parquet")
+    figure, caption = draw_case(root, table, summarise(table), CONTEXT)
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["image", "truth", "nnunet"]
+    assert [axis.get_ylabel() for axis in figure.axes if axis.get_ylabel()] == ["CT", "MR"]
+    assert "case a" in caption
+    save_figure(figure, tmp_path / "case")
+    assert (tmp_path / "case.png").stat().st_size > 5000
+
+
+def test_unpaired_modalities_each_show_their_own_case(tmp_path, two_modality_task):
+    root = write_run(tmp_path, two_modality_task)
+    described = root / "data/toy/shifted/test/dataset.json"
+    described.write_text(described.read_text().replace("same_subject", "unpaired"), encoding="utf-8")
+    table = read_table(root / "scores.parquet")
+    table = table[(table["case"] == "a") == (table["modality"] == "CT")]
+    _, caption = draw_case(root, table, summarise(table), CONTEXT)
+    assert "CT: a, MR: b" in caption

@@ -1,0 +1,41 @@
+"""The three lists of dependencies agree: pyproject.toml, environment.yml, requirements.lock."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CONDA_NAMES = {"torch": "pytorch"}
+CONDA_ONLY = {"python", "git", "make", "pip"}
+
+
+def _split(requirement: str) -> tuple[str, str]:
+    name, bound = re.fullmatch(r"([A-Za-z0-9_.-]+)(.*)", requirement).groups()
+    return CONDA_NAMES.get(name, name).lower(), bound
+
+
+def _wanted() -> dict[str, str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return dict(_split(r) for r in project["dependencies"] + project["optional-dependencies"]["dev"])
+
+
+def test_environment_yml_lists_the_same_dependencies():
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    by_pip = next(e["pip"] for e in entries if isinstance(e, dict))
+    names = [e for e in entries if isinstance(e, str)] + [e for e in by_pip if not e.startswith("-e")]
+    assert {n: b for n, b in map(_split, names) if n not in CONDA_ONLY} == _wanted()
+
+
+def test_lock_pins_every_dependency_exactly():
+    lines = [r for r in (ROOT / "requirements.lock").read_text().splitlines() if not r.startswith("#")]
+    assert all("==" in line for line in lines)
+    pinned = {_split(line)[0].replace("_", "-") for line in lines}
+    assert set(_wanted()) - pinned == set()
+
+
+def test_python_bound_is_the_same():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert "python" + project["requires-python"] in entries

@@ -1,0 +1,62 @@
+"""Plug-ins are found by file and read without being run."""
+
+import pytest
+
+from parallax.errors import ConfigError, PluginError
+from parallax.plugin import dataset_cards, load_method, method_card, method_cards, preset_switches
+
+GOOD = """
+raise_if_run = 1 / 0
+
+class Mine:
+    name = "mine"
+    title = "Mine"
+    source = "nowhere"
+    adapter = "heads"
+    presets = {"paper": {"weight": 0.5}}
+    other = open
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    for folder in ("methods", "baselines", "datasets"):
+        (tmp_path / folder).mkdir()
+    return tmp_path
+
+
+def test_card_is_read_without_running_the_file(root):
+    (root / "baselines" / "mine.py").write_text(GOOD)
+    card = method_cards(root)["mine"]
+    assert (card.title, card.adapter, card.presets) == ("Mine", "heads", {"paper": {"weight": 0.5}})
+    with pytest.raises(ZeroDivisionError):
+        load_method("mine", root)
+
+
+def test_misspelt_name_gets_the_nearest_one(root):
+    (root / "baselines" / "mine.py").write_text(GOOD)
+    with pytest.raises(ConfigError, match="did you mean 'mine'"):
+        method_card("mime", root)
+
+
+def test_unknown_preset_is_refused(root):
+    (root / "baselines" / "mine.py").write_text(GOOD)
+    with pytest.raises(ConfigError, match="no preset 'released'"):
+        preset_switches(method_card("mine", root), "released")
+
+
+@pytest.mark.parametrize(
+    "text", ["def f(:", "class Other:\n    name = 'other'\n", "class Mine:\n    name = 'mine'\n"]
+)
+def test_broken_file_is_named(root, text):
+    (root / "methods" / "mine.py").write_text(text)
+    with pytest.raises(PluginError, match=r"methods/mine\.py"):
+        method_cards(root)
+
+
+def test_every_shipped_plugin_has_a_card():
+    assert {"cmc", "mkd", "nnunet", "supervised", "oracle", "empty", "mean_shape"} <= set(method_cards())
+    assert {"phantom_heart", "phantom_abdomen", "phantom_orbit", "folder"} <= set(dataset_cards())
+    for card in method_cards().values():
+        assert next(iter(card.presets)) == "paper"
+        assert card.adapter in {"native", "heads", "broadcast"}

@@ -1,0 +1,97 @@
+"""The plan of the workflow: complete, fast to make, and without a way from a test file to a training job."""
+
+import csv
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
+PROFILE = ["--workflow-profile", "none"]
+
+
+def _snakemake(folder, *arguments):
+    command = [*SNAKEMAKE, "--directory", str(folder), *PROFILE, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+@pytest.fixture(scope="module")
+def inputs_of(tmp_path_factory):
+    """File -> files that its job reads, over the whole smoke run."""
+    config = str(ROOT / "config" / "smoke.yaml")
+    done = _snakemake(tmp_path_factory.mktemp("dag"), "--configfile", config, "--detailed-summary")
+    assert done.returncode == 0, done.stderr
+    edges = defaultdict(set)
+    for row in csv.DictReader(done.stdout.splitlines(), delimiter="\t"):
+        edges[row["output_file"]] |= {name for name in row["input-file(s)"].split(",") if name != "-"}
+    return edges
+
+
+def _ancestors(edges, file):
+    seen, waiting = set(), [file]
+    while waiting:
+        for parent in edges[waiting.pop()] - seen:
+            seen.add(parent)
+            waiting.append(parent)
+    return seen
+
+
+def _is_test_file(name):
+    return "/test" in name or "predictions" in name or name.endswith(("scores.csv", "predict_status.json"))
+
+
+def test_no_training_job_has_a_test_file_among_its_ancestors(inputs_of):
+    models = [name for name in list(inputs_of) if name.endswith("/model")]
+    assert len(models) > 20
+    for model in models:
+        ancestors = _ancestors(inputs_of, model)
+        assert any("/train" in name for name in ancestors)
+        assert [name for name in ancestors if _is_test_file(name)] == []
+
+
+def test_the_walk_would_find_a_leak(inputs_of):
+    prediction = next(name for name in inputs_of if name.endswith("/predictions"))
+    assert any(_is_test_file(name) for name in _ancestors(inputs_of, prediction))
+
+
+@pytest.mark.parametrize("target", [["all"], []], ids=["all", "no target named"])
+def test_both_forms_plan_the_same_jobs(tmp_path, target):
+    done = _snakemake(
+        tmp_path, "-n", "--config", "methods=oracle,empty", "datasets=phantom_heart", "--", *target
+    )
+    assert done.returncode == 0, done.stderr
+    assert "predict" in done.stdout
+    assert "report" in done.stdout
+    assert not (tmp_path / "results" / "quick" / "scores.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "last", "absent"),
+    [("scores", "scores", "figures"), ("tables", "tables", "figures"), ("figures", "figures", "report")],
+)
+def test_targets_stop_where_they_say(tmp_path, target, last, absent):
+    done = _snakemake(tmp_path, "-n", "--config", "methods=oracle", "datasets=phantom_heart", "--", target)
+    assert f"rule {last}:" in done.stdout
+    assert f"rule {absent}:" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "methods=superviced"], "did you mean 'supervised'"),
+        (["--config", "metods=cmc"], "did you mean 'methods'"),
+        (["--configfile", str(ROOT / "config" / "real-la.yaml")], "--config data="),
+        (
+            ["--configfile", str(ROOT / "config" / "real-la.yaml"), "--config", "data=/nowhere"],
+            "/nowhere",
+        ),
+    ],
+)
+def test_bad_input_stops_before_any_job(tmp_path, arguments, message):
+    done = _snakemake(tmp_path, *arguments, "--", "all")
+    assert done.returncode != 0
+    assert message in done.stderr + done.stdout
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,98 @@
+# What all stages share: the resolved run and the names of places. The logic lives in parallax.run.
+import hashlib
+import json
+import sys
+
+from parallax.errors import UserError
+from parallax.plugin import plugin_root
+from parallax.run.session import begin, end, failed
+from parallax.run.setup import make_setup
+from parallax.run.source import source_hash
+
+
+container: "docker://python:3.11-slim"
+
+
+try:
+    SETUP = make_setup(config)
+except UserError as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+
+ROOT = SETUP.root
+PYTHON = sys.executable
+SCRIPTS = (plugin_root() / "workflow" / "scripts").as_posix()
+CELL = "{dataset}/{misalignment}/{labels}/{method}/{preset}-s{seed}"
+RUNS = {run.path: run for run in SETUP.plan.runs}
+
+
+wildcard_constraints:
+    dataset="[^/]+",
+    misalignment="[^/]+",
+    labels="f[0-9p]+-d[0-9]+",
+    method="[^/]+",
+    preset="[^/]+",
+    seed="[0-9]+",
+    part="train|test",
+
+
+def code(script):
+    """Hash of what a script does, with all engine code that it reaches: an edit that matters reruns its rule."""
+    return source_hash(plugin_root() / "workflow" / "scripts" / script)
+
+
+def digest(value):
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def plugin_of(wildcards):
+    return SETUP.plugin_of(wildcards.dataset)
+
+
+def options_of(wildcards):
+    return json.dumps(SETUP.dataset_options(wildcards.dataset), sort_keys=True)
+
+
+def dataset_code(wildcards):
+    return source_hash(SETUP.dataset_path(wildcards.dataset))
+
+
+def split_of(wildcards):
+    return SETUP.config.datasets[wildcards.dataset].split.model_dump_json()
+
+
+def misalignment_of(wildcards):
+    return json.dumps(
+        SETUP.misalignment(wildcards.dataset, wildcards.misalignment), sort_keys=True
+    )
+
+
+def misalignment_seed(wildcards):
+    return SETUP.config.datasets[wildcards.dataset].split.seed
+
+
+def budget_of(wildcards):
+    return SETUP.budget_json(wildcards.dataset)
+
+
+def method_code(wildcards):
+    return SETUP.method_hash(wildcards.method)
+
+
+def run_of(wildcards):
+    return SETUP.run_json(RUNS[CELL.format(**wildcards)])
+
+
+def switches_of(wildcards):
+    return json.dumps(
+        SETUP.switches(wildcards.method, wildcards.preset), sort_keys=True
+    )
+
+
+def of_every_label_subset(folder):
+    """The files that list labelled and unlabelled training cases, one per fraction and draw."""
+    return [f"{folder}/{name}.json" for name in SETUP.label_subsets()]
+
+
+def of_every_run(pattern):
+    """The file of this pattern for every run of the plan."""
+    return [f"{ROOT}/{pattern}".replace(CELL, path) for path in RUNS]

@@ -1,0 +1,53 @@
+# One training run and its predictions. A method that raises leaves a status, not a failed job.
+
+
+rule train:
+    input:
+        f"{ROOT}/views/{{dataset}}/{{misalignment}}/{{labels}}",
+    output:
+        model=directory(f"{ROOT}/runs/{CELL}/model"),
+        cost=f"{ROOT}/runs/{CELL}/cost.json",
+        status=f"{ROOT}/runs/{CELL}/status.json",
+    log:
+        f"{ROOT}/logs/{CELL}/train.log",
+    benchmark:
+        f"{ROOT}/benchmarks/{CELL}/train.tsv"
+    threads: 1
+    resources:
+        mem_mb=3000,
+    params:
+        budget=budget_of,
+        method_code=method_code,
+        switches=switches_of,
+        code=code("train.py"),
+        scratch=f"{ROOT}/scratch/{CELL}",
+    shell:
+        "{PYTHON} {SCRIPTS}/train.py --method {wildcards.method} --preset {wildcards.preset}"
+        " --seed {wildcards.seed} --view {input} --budget {params.budget:q} --model {output.model}"
+        " --cost {output.cost} --status {output.status} --scratch {params.scratch} --threads {threads}"
+        " > {log} 2>&1 && {PYTHON} -m parallax.run.progress {ROOT} {wildcards.method}"
+
+
+rule predict:
+    input:
+        data=f"{ROOT}/data/{{dataset}}/{{misalignment}}/test",
+        model=f"{ROOT}/runs/{CELL}/model",
+        status=f"{ROOT}/runs/{CELL}/status.json",
+    output:
+        predictions=directory(f"{ROOT}/runs/{CELL}/predictions"),
+        status=f"{ROOT}/runs/{CELL}/predict_status.json",
+    log:
+        f"{ROOT}/logs/{CELL}/predict.log",
+    benchmark:
+        f"{ROOT}/benchmarks/{CELL}/predict.tsv"
+    threads: 1
+    resources:
+        mem_mb=3000,
+    params:
+        budget=budget_of,
+        method_code=method_code,
+        code=code("predict.py"),
+    shell:
+        "{PYTHON} {SCRIPTS}/predict.py --method {wildcards.method} --preset {wildcards.preset}"
+        " --seed {wildcards.seed} --data {input.data} --model {input.model} --status {input.status}"
+        " --budget {params.budget:q} --out {output.predictions} --predict-status {output.status} > {log} 2>&1"

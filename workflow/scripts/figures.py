@@ -1,0 +1,40 @@
+"""Draw the figures of a run as PNG and PDF, with their captions in captions.json."""
+
+import argparse
+import json
+from pathlib import Path
+
+from parallax.score.figures import BY_LABELS, BY_SHIFT, draw_curves, save_figure
+from parallax.score.layout import read_context
+from parallax.score.panels import draw_case
+from parallax.score.summary import summarise
+from parallax.score.table import read_table, write_text
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scores", type=Path, required=True, help="scores.parquet or scores.csv")
+    parser.add_argument(
+        "--run-dir", type=Path, required=True, help="results/<run>, for the pictures of cases"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the figures")
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
+    table, context = read_table(given.scores), read_context()
+    lines = summarise(table)
+    captions = {}
+    for axis in (BY_LABELS, BY_SHIFT):
+        figure, captions[axis.name] = draw_curves(lines, axis, context)
+        save_figure(figure, given.out / axis.name)
+    for dataset in sorted({line.dataset for line in lines}):
+        own = [line for line in lines if line.dataset == dataset]
+        figure, captions[f"case_{dataset}"] = draw_case(given.run_dir, table, own, context)
+        save_figure(figure, given.out / f"case_{dataset}")
+    write_text(json.dumps(captions, indent=1, ensure_ascii=False) + "\n", given.out / "captions.json")
+
+
+if __name__ == "__main__":
+    main()

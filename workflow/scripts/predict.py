@@ -1,0 +1,30 @@
+"""Segment every test case with one trained method. A failed training is passed on, with an empty folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from parallax.learn.job import Job, predict_job, read_budget
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--method", required=True)
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--status", type=Path, required=True)
+    parser.add_argument("--budget", required=True, help="JSON text or file")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--predict-status", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    a = parser.parse_args()
+    job = Job(a.method, a.preset, a.seed, read_budget(a.budget), a.device, a.threads)
+    predict_job(job, a.data, a.model, a.status, a.out, a.predict_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Read the cases of one side of a split and write them as NIfTI with label ids 0..n."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from parallax.data.store import check_case, contents, fresh_folder, read_json, write_case, write_part
+from parallax.errors import UserError
+from parallax.plugin import load_dataset
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", required=True, help="name of a file under datasets/")
+    parser.add_argument("--options", type=json.loads, default={}, help="JSON object")
+    parser.add_argument("--split", type=Path, required=True, help="what split.py wrote")
+    parser.add_argument("--part", choices=["train", "test"], required=True)
+    parser.add_argument("--raw", type=Path, required=True, help="where a phantom puts its raw files")
+    parser.add_argument("--out", type=Path, required=True)
+    return parser.parse_args(argv)
+
+
+def main(argv):
+    given = arguments(argv)
+    dataset = load_dataset(given.dataset, given.options)
+    task, case_ids = dataset.task, read_json(given.split)[given.part]
+    given.raw.mkdir(parents=True, exist_ok=True)
+    dataset.stage(case_ids, given.raw)
+    held = {}
+    with fresh_folder(given.out) as folder:
+        for case_id in case_ids:
+            case = dataset.read(case_id, given.raw)
+            check_case(case, task)
+            write_case(case, folder)
+            held[case_id] = contents(case)
+        write_part(folder, task, held, crop=dataset.crop)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)

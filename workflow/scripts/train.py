@@ -1,0 +1,30 @@
+"""Train one method on one view. A method that fails leaves status "failed"; only an interrupt is an error."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from parallax.learn.job import Job, read_budget, train_job
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--method", required=True)
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--view", type=Path, required=True)
+    parser.add_argument("--budget", required=True, help="JSON text or file")
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--cost", type=Path, required=True)
+    parser.add_argument("--status", type=Path, required=True)
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    a = parser.parse_args()
+    job = Job(a.method, a.preset, a.seed, read_budget(a.budget), a.device, a.threads)
+    train_job(job, a.view, a.scratch, a.model, a.cost, a.status)
+
+
+if __name__ == "__main__":
+    main()
