@@ -30,7 +30,7 @@ class MeanTeacher(NetworkMethod):
             "alpha": 0.99,
             "teacher_noise_sd": 0.1,
             "teacher_noise_limit": 0.2,
-            "predict_with": "teacher",
+            "predict_with": "student",
         },
         "released": {
             "lambda_max": 0.1,

@@ -18,8 +18,8 @@ from parallax.learn.nnunet_driver import NnunetPredictor, NnunetRun, TrainedNnun
 from parallax.learn.nnunet_workspace import NnunetCases, nnunet_cases
 
 _PROGRESS_EVERY_S = 2.0
-_LONG_STEPS = 10_000  # nnU-Net's own learning rate is meant for 250 000 steps
-_LONG_RATE, _SHORT_RATE = 0.01, 0.02
+_LONG_STEPS = 10_000  # nnU-Net's own optimiser is meant for 250 000 steps
+_SGD_RATE = 0.01  # nnU-Net's own
 
 
 class NnUNet(Method):
@@ -33,8 +33,8 @@ class NnUNet(Method):
     )
     adapter: ClassVar[str] = "native"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"inputs": "per_modality", "learning_rate": "by_steps"},
-        "channels": {"inputs": "channels", "learning_rate": "by_steps"},
+        "paper": {"inputs": "per_modality", "optimiser": "by_steps"},
+        "channels": {"inputs": "channels", "optimiser": "by_steps"},
     }
     preset_adapters: ClassVar[Mapping[str, str]] = {"channels": "broadcast"}
     no_released: ClassVar[str] = "the preset paper already runs the released package"
@@ -63,7 +63,8 @@ class NnUNet(Method):
                 self.budget,
                 scratch / f"network-{modality}",
                 seed=self.seed,
-                learning_rate=self._learning_rate(steps),
+                learning_rate=self.budget.learning_rate if self._short(steps) else _SGD_RATE,
+                short=self._short(steps),
                 device=self.device,
                 report=lambda step, done=index * steps: progress.show(done + step),  # type: ignore[misc]
             )
@@ -108,11 +109,9 @@ class NnUNet(Method):
         alone = {k: nnunet_cases(view, (k,), k) for k in modalities}
         return {k: cases for k, cases in alone.items() if cases.samples} or {0: alone[0]}
 
-    def _learning_rate(self, steps: int) -> float:
-        rate = self.switches["learning_rate"]
-        if rate != "by_steps":
-            return float(rate)
-        return _LONG_RATE if steps >= _LONG_STEPS else _SHORT_RATE
+    def _short(self, steps: int) -> bool:
+        chosen = self.switches["optimiser"]
+        return bool(steps < _LONG_STEPS if chosen == "by_steps" else chosen == "adamw")
 
     def _predictor(self, modality: int) -> NnunetPredictor:
         if not self._networks:

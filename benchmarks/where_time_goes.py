@@ -31,17 +31,18 @@ def _seconds(path: Path) -> float:
         return sum(float(row["s"]) for row in csv.DictReader(handle, delimiter="\t"))
 
 
-def _values(root: Path, file: str, key: str) -> Iterator[float]:
-    for path in (root / "runs").rglob(file):
-        yield float(json.loads(path.read_text(encoding="utf-8")).get(key) or 0.0)
+def _values(root: Path, pattern: str, key: str) -> Iterator[float]:
+    for path in root.glob(pattern):
+        value = json.loads(path.read_text(encoding="utf-8")).get(key, 0.0)
+        yield sum(value.values()) if isinstance(value, dict) else float(value)
 
 
 def stages(root: Path) -> dict[str, float]:
     """Core-seconds by stage; the last three sum up what is not work."""
     training, prediction, scoring = (
-        sum(_values(root, "cost.json", "train_s")),
-        sum(_values(root, "predict_status.json", "predict_s")),
-        sum(_values(root, "score_status.json", "score_s")),
+        sum(_values(root, "runs/**/cost.json", "train_s")),
+        sum(_values(root, "runs/**/predict_status.json", "predict_s")),
+        sum(_values(root, "logs/**/score.log", "score_s")),
     )
     rows = {"data": benchmark_s(root, STAGES["data"]), "training": training, "prediction": prediction}
     rows["scoring"] = scoring

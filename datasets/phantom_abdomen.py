@@ -25,7 +25,7 @@ class PhantomAbdomen(Dataset):
 
     @property
     def task(self) -> Task:
-        """The organs that are large enough for the voxels; the files label gall bladder and duodenum as well."""
+        """The organs that are large enough for the voxels; the files hold gall bladder and duodenum too."""
         organs = (
             "spleen",
             "right_kidney",
@@ -52,7 +52,7 @@ class PhantomAbdomen(Dataset):
     def stage(self, case_ids: Sequence[str], folder: Path) -> None:
         """Generate these subjects; CT n is `amos_000n` along LAS axes, MR n `amos_050n` along RAS.
 
-        `dataset.json` and `pairs.csv` describe the whole data set and are the same whichever subjects are staged.
+        `dataset.json` and `pairs.csv` describe the whole data set and are the same whoever is staged.
         """
         import json
 

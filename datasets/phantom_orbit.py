@@ -1,4 +1,4 @@
-"""Orbits in three MR contrasts with seven structures, half of the subjects with thyroid-associated orbitopathy."""
+"""Orbits in three MR contrasts, half of the subjects with thyroid-associated orbitopathy; generated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from parallax.data.dataset import Dataset
 
 
 class PhantomOrbit(Dataset):
-    """T1, fat-suppressed T1 after gadolinium (T1c) and fat-suppressed T2 of both orbits of the same subjects."""
+    """T1, fat-suppressed T1 after gadolinium (T1c) and fat-suppressed T2 of the same subjects."""
 
     name = "phantom_orbit"
     title = "Orbit phantom (T1, T1c, T2)"
@@ -44,7 +44,7 @@ class PhantomOrbit(Dataset):
         return [f"orbit{i + 1:03d}" for i in range(self._choice.cases)]
 
     def stage(self, case_ids: Sequence[str], folder: Path) -> None:
-        """Generate these subjects; T1 and T1c are stored along RAS axes, T2 along the axes of a coronal stack."""
+        """Generate these subjects; T1 and T1c are stored along RAS axes, T2 as a coronal stack."""
         import json
 
         from parallax.case import Volume

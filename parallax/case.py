@@ -222,3 +222,4 @@ class Budget:
     checkpoint_every_s: float = 20.0
     precision: str = "float32"
     nnunet_steps: int | None = None
+    nnunet_spacing: float = 1.0

@@ -1,4 +1,4 @@
-"""File layouts of the data sets that Parallax knows, shared by phantoms (which write them) and real folders."""
+"""File layouts of the known data sets, shared by phantoms (which write them) and real folders."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,7 @@ def amos_modality(number: int) -> str:
 
 
 def orbit_files(folder: Path, subject: str, modality: str) -> tuple[Path, Path]:
-    """Image and label file in BIDS style: `sub-001/anat/sub-001_T1w.nii.gz`, labels under `derivatives/labels`."""
+    """Image and label file in BIDS style: `sub-001/anat/sub-001_T1w.nii.gz` and `derivatives/labels/...`."""
     suffix = {"T1": "T1w", "T1c": "ce-gadolinium_T1w", "T2": "T2w"}[modality]
     stem = f"sub-{subject}_{suffix}"
     anat = Path(f"sub-{subject}") / "anat"
@@ -161,8 +162,9 @@ def reorder_axes(volume: Volume, codes: str) -> Volume:
         volume: any orientation.
         codes: the direction in which each voxel axis shall grow.
     """
-    from nibabel import orientations
+    from nibabel import orientations as module
 
+    orientations: Any = module  # nibabel leaves these functions untyped
     start = orientations.io_orientation(volume.affine)
     turn = orientations.ornt_transform(start, orientations.axcodes2ornt(tuple(codes)))
     array = np.ascontiguousarray(orientations.apply_orientation(volume.array, turn))
@@ -176,7 +178,7 @@ def relabel(label: NDArray[np.uint8], table: Sequence[int]) -> NDArray[np.int16]
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a small file at once, so that jobs that stage the same folder side by side never see half of it."""
+    """Write a small file at once: jobs that stage one folder side by side never see half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8", newline="\n")

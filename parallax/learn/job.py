@@ -6,7 +6,8 @@ import json
 import shutil
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,16 +58,16 @@ def train_job(job: Job, view_folder: Path, scratch: Path, model: Path, cost: Pat
     view = load_train_view(view_folder)
     spent = Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")
     outcome: Mapping[str, str] = OK
-    with fresh_folder(model) as folder:
+    with _alone(scratch):
         try:
             method = job.make(view.task)
-            scratch.mkdir(parents=True, exist_ok=True)
             spent = method.fit(view, scratch)
-            method.save(folder)
+            with fresh_folder(model) as folder:  # opened late: a kill during training leaves nothing behind
+                method.save(folder)
         except Exception as error:
             outcome = _failed(error)
-            shutil.rmtree(folder)
-            folder.mkdir()
+            with fresh_folder(model):
+                pass
     write_json(asdict(spent), cost)
     write_json(outcome, status)
     if outcome is OK:
@@ -112,6 +113,20 @@ def _check(prediction: Prediction, view: TestView) -> None:
     wanted = {name: (view.native[name].shape, np.dtype(np.uint8)) for name in names}
     if found != wanted:
         raise ValueError(f"case {view.sample.case}: expected label maps {wanted}, found {found}")
+
+
+@contextmanager
+def _alone(scratch: Path) -> Iterator[None]:
+    """Wait for another process that trains the same run: one whose parent was killed may still be at it."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    with scratch.with_name(scratch.name + ".lock").open("a", encoding="utf-8") as handle:
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _prepare_torch(device: str, threads: int) -> str:

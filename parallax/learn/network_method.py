@@ -72,7 +72,7 @@ class NetworkMethod(Method):
         return
 
     def fit(self, view: TrainView, scratch: Path) -> Cost:
-        """Train; resumes from a checkpoint in `scratch` to the same bits as an uninterrupted run.
+        """Train; resumes from `scratch`, on a CPU to the same bits as an uninterrupted run.
 
         Raises:
             TrainingError: if nothing is labelled or a loss term is not finite.

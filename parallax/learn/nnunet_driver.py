@@ -75,6 +75,7 @@ def train_nnunet(
     *,
     seed: int,
     learning_rate: float,
+    short: bool = False,
     device: str,
     report: Callable[[int], None],
 ) -> NnunetRun:
@@ -85,7 +86,8 @@ def train_nnunet(
         budget: `nnunet_steps` (else `steps`), batch, largest patch, first width, augmentation, precision.
         workspace: scratch folder of this network.
         seed: of weights, sampling and augmentation.
-        learning_rate: at the first step of nnU-Net's polynomial schedule.
+        learning_rate: at the first step of nnU-Net's polynomial schedule; where `short`, the peak of one cycle.
+        short: train with the suite's optimiser, see `TrainerSettings`.
         device: `cpu` or `cuda`.
         report: called with the step after each step.
 
@@ -104,10 +106,11 @@ def train_nnunet(
             steps=budget.nnunet_steps or budget.steps,
             seed=seed,
             learning_rate=learning_rate,
+            short=short,
             augment=budget.augment,
             precision=budget.precision,
             checkpoints=workspace / "checkpoints",
-            fingerprint=f"{digest} {seed} {learning_rate:g} {device}",
+            fingerprint=f"{digest} {seed} {learning_rate:g} {short} {device}",
             checkpoint_every_s=budget.checkpoint_every_s,
             report=report,
         )

@@ -24,6 +24,10 @@ class BudgetPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net has no 
         # Only the full-resolution configuration is trained; 0 stops the search for a low-resolution one.
         self.lowres_creation_threshold = 0.0
 
+    def determine_fullres_target_spacing(self) -> Any:
+        """nnU-Net's median spacing, coarser by the factor that the budget allows itself on a CPU."""
+        return super().determine_fullres_target_spacing() * self.budget.nnunet_spacing
+
     def get_plans_for_configuration(
         self, spacing: Any, median_shape: Any, data_identifier: str, n_voxels: float, cache: dict[str, Any]
     ) -> dict[str, Any]:
@@ -36,4 +40,5 @@ class BudgetPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net has no 
 
     def _cap(self) -> Any:
         transpose_forward = self.determine_transpose()[0]
-        return np.array(self.budget.patch[::-1])[transpose_forward]
+        patch = np.array(self.budget.patch[::-1]) / self.budget.nnunet_spacing
+        return np.ceil(patch).astype(int)[transpose_forward]

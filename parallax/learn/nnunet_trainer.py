@@ -17,7 +17,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from parallax.learn.checkpoint import read_checkpoint, write_checkpoint
 from parallax.learn.loop import TrainingError
-from parallax.learn.networks import stable_seed
+from parallax.learn.networks import BACKGROUND_LOGIT, stable_seed
+from parallax.learn.schedule import one_cycle_lr
 
 _EPOCHS = 20  # steps of the polynomial learning-rate schedule, which nnU-Net moves once per epoch
 _LONGEST_EPOCH = 250  # iterations; nnU-Net's default
@@ -28,12 +29,15 @@ class TrainerSettings:
     """What the budget says to the trainer.
 
     `checkpoints` is a folder, `fingerprint` ties its content to this run, and `report(step)` is called after
-    each optimiser step.
+    each optimiser step. `short` trains with the suite's AdamW and one-cycle rate (peak `learning_rate`) and
+    starts from a head that says background, as every network of the suite does: SGD with momentum 0.99
+    looks back over 100 steps, and after 100 steps in all it has found no structure of the abdomen phantom.
     """
 
     steps: int
     seed: int
     learning_rate: float
+    short: bool
     augment: bool
     precision: str
     checkpoints: Path
@@ -65,6 +69,8 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no type
         self.num_val_iterations_per_epoch = 0
         self._seed("weights")
         self.initialize()
+        if settings.short:
+            self._expect_background()
         self._restore()
         self._started_s = self._saved_s = time.monotonic()
 
@@ -84,6 +90,9 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no type
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's step, then count it. Raises `TrainingError` when the loss is not finite."""
+        if self.settings.short:
+            rate = one_cycle_lr(self._step, self.settings.steps, self.settings.learning_rate)
+            self.optimizer.param_groups[0]["lr"] = rate
         with self._precision():
             result: dict[str, Any] = super().train_step(batch)
         if not np.isfinite(result["loss"]):
@@ -91,6 +100,13 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no type
         self._step += 1
         self.settings.report(self._step)
         return result
+
+    def configure_optimizers(self) -> tuple[Any, Any]:
+        """nnU-Net's SGD and polynomial rate, or the suite's AdamW where training is short."""
+        if not self.settings.short:
+            optimiser, schedule = super().configure_optimizers()
+            return optimiser, schedule
+        return torch.optim.AdamW(self.network.parameters(), lr=self.initial_lr, fused=True), _NoSchedule()
 
     def on_epoch_end(self) -> None:
         """Count the epoch and write a checkpoint when one is due; no plots, no choice of a best epoch."""
@@ -140,6 +156,11 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no type
     def _do_i_compile(self) -> bool:
         return False  # compiling takes longer than a short training
 
+    def _expect_background(self) -> None:
+        with torch.no_grad():
+            for layer in self.network.decoder.seg_layers:
+                layer.bias[0] = BACKGROUND_LOGIT
+
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         if self.settings.precision == "bfloat16" and self.device.type == "cpu":
             return torch.autocast("cpu", dtype=torch.bfloat16)
@@ -177,6 +198,13 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no type
     def train_s(self) -> float:
         """Seconds spent in training, over all interrupted attempts up to their last checkpoint."""
         return self.spent_s + time.monotonic() - self._started_s
+
+
+class _NoSchedule:
+    """Stands where nnU-Net steps its schedule once per epoch; the one-cycle rate is set at every step."""
+
+    def step(self, epoch: int) -> None:
+        """Nothing."""
 
 
 def _not_finite(step: int, loss: float) -> TrainingError:

@@ -1,7 +1,4 @@
-"""An upper abdomen: AMOS organs, bowel, vessels, spine and fat; CT in three contrast phases and fat-suppressed T2 MR.
-
-Positions and volumes after 13 AMOS label maps; coordinates are RAS mm from the midpoint between the kidneys.
-"""
+"""The signals of the abdomen phantom: CT in three contrast phases and fat-suppressed T2 MR."""
 
 from __future__ import annotations
 
@@ -35,7 +32,8 @@ def _ct_values(phase: str, rng: np.random.Generator) -> Mapping[str, float]:
 def _mr_values(rng: np.random.Generator) -> Mapping[str, float]:
     """T2-weighted turbo spin echo, spectral fat saturation; flowing blood loses its signal."""
     suppression = float(rng.uniform(0.3, 0.45))
-    signal = {name: spin_echo(t, 2500.0, 70.0, suppression) for name, t in draw_tissues(rng).items()}
+    tr_ms, te_ms = float(rng.uniform(2000, 4000)), float(rng.uniform(60, 95))
+    signal = {name: spin_echo(t, tr_ms, te_ms, suppression) for name, t in draw_tissues(rng).items()}
     blood = signal["blood"]
     return signal | {
         "visceral_fat": signal["fat"],
@@ -56,7 +54,7 @@ def abdomen_subject(grid: Grid, seed: int, subject: int) -> Subject:
     painted = paint_abdomen(grid, seed, subject)
     ct_rng, mr_rng = stream(FAMILY, seed, subject, "CT"), stream(FAMILY, seed, subject, "MR")
     phase = balanced_choice(FAMILY, seed, subject, "phase", PHASES)
-    noise_hu, snr, bias = ct_rng.uniform(8, 14), mr_rng.uniform(16, 26), mr_rng.uniform(0.1, 0.25)
+    noise_hu, snr, bias = ct_rng.uniform(9, 16), mr_rng.uniform(16, 26), mr_rng.uniform(0.1, 0.25)
     ct = ct_scan(painted, _ct_values(phase, ct_rng), ct_rng, noise_hu)
     mr = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias, bias_mm=110.0)
     facts: dict[str, str | float] = {

@@ -1,4 +1,4 @@
-"""An upper abdomen: AMOS organs, bowel, vessels, spine and fat; CT in three contrast phases and fat-suppressed T2 MR.
+"""The anatomy of the abdomen phantom: AMOS organs, bowel, vessels, spine and fat.
 
 Positions and volumes after 13 AMOS label maps; coordinates are RAS mm from the midpoint between the kidneys.
 """
@@ -57,7 +57,7 @@ def _draw_build(rng: np.random.Generator) -> Build:
         "bowel": 0.3,
     }
     size = {organ: float(log_normal(rng, sd / 3)) for organ, sd in volume_sd.items()}
-    shift = {organ: bounded_normal(rng, 2.0 if organ in _VESSELS else 2.5, 3) for organ in volume_sd}
+    shift = {organ: bounded_normal(rng, 2.8 if organ in _VESSELS else 3.8, 3) for organ in volume_sd}
     return Build(size, shift, float(log_normal(rng, 0.25)))
 
 
@@ -107,7 +107,7 @@ def _paint_bowel(torso: Brush, build: Build, rng: np.random.Generator) -> None:
         torso.fill(tube(path, [18.5 * size] * len(path)), "paste", over=["bowel_wall"])
         gas = tube([(x, y + 8, z) for x, y, z in path], [12 * size] * len(path))
         torso.fill(gas, "gas", over=["paste"])
-    for _ in range(12):
+    for _ in range(14):
         centre = vector((rng.uniform(-70, 70), rng.uniform(38, 80), rng.uniform(-85, -12)))
         reach = rng.normal(size=3) * (22, 9, 9)
         content = str(rng.choice(["fluid", "paste", "fluid", "gas"]))
@@ -222,11 +222,11 @@ def paint_abdomen(grid: Grid, seed: int, subject: int) -> Painted:
     rng = stream(FAMILY, seed, subject, "anatomy")
     build = _draw_build(rng)
     canvas = Canvas(grid, "air")
-    centre, scale = vector(_VIEW_CENTRE), float(log_normal(rng, 0.045))
-    turn = rotation(bounded_normal(rng, 1.0, 3) * (4, 4, 5))
-    shift = bounded_normal(rng, 1.0, 3) * (7, 6, 8) - turn @ centre * scale
+    centre, scale = vector(_VIEW_CENTRE), float(log_normal(rng, 0.06))
+    turn = rotation(bounded_normal(rng, 1.0, 3) * (4, 4, 7))
+    shift = bounded_normal(rng, 1.0, 3) * (8, 7, 9) - turn @ centre * scale
     body = canvas.brush(turn, shift, scale, rng, 2.5, 45.0)
-    torso = canvas.brush(turn, shift, scale, rng, 2.8, 38.0)
+    torso = canvas.brush(turn, shift, scale, rng, 3.6, 38.0)
     _paint_body(body, build)
     _paint_lungs(torso)
     for side in (1.0, -1.0):

@@ -31,8 +31,8 @@ def spin_echo(tissue: Tissue, tr_ms: float, te_ms: float, fat_factor: float = 1.
 def balanced_ssfp(tissue: Tissue, flip_deg: float) -> float:
     """PD sin(a) / ((1 + cos a) + (1 - cos a) T1/T2); negative for fat.
 
-    At the usual TE = TR/2 of 1.5 T fat and water have opposite phase, so their fractions cancel within a voxel:
-    that draws the dark rim between epicardial fat and blood.
+    At the usual TE = TR/2 of 1.5 T fat and water have opposite phase, so their fractions cancel within a
+    voxel: that draws the dark rim between epicardial fat and blood.
     """
     a = np.deg2rad(flip_deg)
     signal = tissue.pd * np.sin(a) / ((1 + np.cos(a)) + (1 - np.cos(a)) * tissue.t1_ms / tissue.t2_ms)
@@ -50,7 +50,7 @@ def _texture(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def _beam_hardening(hu: Array, spacing_mm: tuple[float, float, float], strength: float) -> Array:
-    """Dark bands between dense bones: -k sqrt(Px Py) (1 - bone), with P the bone path (mm) along a row or column."""
+    """Dark bands between bones: -k sqrt(Px Py) (1 - bone), P the bone path (mm) along a row or column."""
     bone = np.clip((hu - 200.0) / 400.0, 0.0, 1.0)
     along_x = bone.sum(axis=0, keepdims=True) * spacing_mm[0]
     along_y = bone.sum(axis=1, keepdims=True) * spacing_mm[1]
@@ -70,7 +70,7 @@ def ct_scan(
         painted: the anatomy.
         hu: Hounsfield units of each of its tissues.
         rng: source of texture and noise.
-        noise_hu: standard deviation of the noise, which is band-pass filtered as filtered back-projection does.
+        noise_hu: standard deviation of the noise, which is band-pass as after filtered back-projection.
         hardening: HU per mm of bone.
     """
     image = _mixed(painted, hu)

@@ -1,4 +1,4 @@
-"""Shapes as level functions in millimetres: negative inside. Each knows its bounding box, so it is cheap to paint."""
+"""Shapes as level functions in millimetres, negative inside; with bounding boxes, so painting is cheap."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def capsule(
 
 def tube(
     path_mm: Sequence[ArrayLike],
-    radii_mm: Sequence[float],
+    radii_mm: ArrayLike,
     flat: tuple[ArrayLike, float] | None = None,
     pieces: int = 10,
 ) -> list[Shape]:

@@ -1,8 +1,4 @@
-"""A heart in its chest: seven labelled structures, unlabelled vessels that look like them, CT angiography and bSSFP.
-
-Geometry after the volumes and positions reported for MM-WHS (Zhuang and Shen, MedIA 2016 31:77); coordinates are RAS
-mm from the centre of the left ventricle. The long axis of the heart points left, forward and down.
-"""
+"""The signals of the heart phantom: CT angiography in three contrast regimes and balanced SSFP MR."""
 
 from __future__ import annotations
 

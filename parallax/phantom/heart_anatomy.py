@@ -1,7 +1,7 @@
-"""A heart in its chest: seven labelled structures, unlabelled vessels that look like them, CT angiography and bSSFP.
+"""The anatomy of the heart phantom: seven structures, unlabelled vessels that look like them, and the chest.
 
-Geometry after the volumes and positions reported for MM-WHS (Zhuang and Shen, MedIA 2016 31:77); coordinates are RAS
-mm from the centre of the left ventricle. The long axis of the heart points left, forward and down.
+Volumes and positions after those reported for MM-WHS (Zhuang and Shen, MedIA 2016 31:77); coordinates are
+RAS mm from the centre of the left ventricle. The long axis of the heart points left, forward and down.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from parallax.phantom.geometry import (
 FAMILY = "heart"
 MYOCARDIUM, LEFT_ATRIUM, LEFT_VENTRICLE, RIGHT_ATRIUM, RIGHT_VENTRICLE, AORTA, PULMONARY = range(1, 8)
 
-#: Contrast regimes of the CT, in the proportions in which they occur: saline chaser washes the right heart out.
+#: Contrast regimes of the CT and their shares; a saline chaser washes the right heart out.
 REGIMES = ("opacified",) * 4 + ("washout",) * 3 + ("unenhanced",) * 3
 
 _VIEW_CENTRE = (22.0, 4.0, 16.0)

@@ -23,7 +23,7 @@ def phantom_options(name: str, options: Mapping[str, Any], most: int) -> Phantom
 
     Args:
         name: of the data set.
-        options: as given in the configuration; `cases` (default 30), `seed` (0), `size` (`default` or `small`).
+        options: from the configuration: `cases` (default 30), `seed` (0), `size` (`default` or `small`).
         most: largest number of cases that the layout can number.
 
     Raises:

@@ -1,9 +1,4 @@
-"""Both orbits with thyroid-associated orbitopathy in half of the subjects; T1, contrast-enhanced T1 and T2 MR.
-
-Muscle sizes after Ozgen and Aydingoz (PMID 9530066) and PMID 19643971, retrobulbar volumes and the order in which
-muscles enlarge after the TAO literature; coordinates are RAS mm from the midpoint between the globes. A side is painted
-in coordinates with x > 0 towards the temple, mirrored for the left.
-"""
+"""The signals of the orbit phantom: T1, fat-suppressed T1 after gadolinium, and fat-suppressed T2 MR."""
 
 from __future__ import annotations
 
@@ -23,7 +18,7 @@ from parallax.phantom.tissues import Tissue, draw_tissues
 def _tissues(rng: np.random.Generator, disease: Disease) -> dict[str, Tissue]:
     tissues = dict(draw_tissues(rng))
     muscle = tissues["eye_muscle"]
-    # Oedema: T2 rises by 6 ms in every enlarged muscle and by up to 38 ms more with activity (T2 mapping of TAO).
+    # Oedema: T2 rises by 6 ms in every enlarged muscle and by up to 38 ms more with activity.
     oedema = (6.0 + 38.0 * disease.activity) * (disease.severity > 0)
     tissues["eye_muscle"] = replace(
         muscle, t1_ms=muscle.t1_ms * (1 + 0.12 * disease.activity), t2_ms=muscle.t2_ms + oedema

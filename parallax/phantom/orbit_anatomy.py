@@ -1,8 +1,8 @@
-"""Both orbits with thyroid-associated orbitopathy in half of the subjects; T1, contrast-enhanced T1 and T2 MR.
+"""The anatomy of the orbit phantom: both orbits, half of the subjects with thyroid-associated orbitopathy.
 
-Muscle sizes after Ozgen and Aydingoz (PMID 9530066) and PMID 19643971, retrobulbar volumes and the order in which
-muscles enlarge after the TAO literature; coordinates are RAS mm from the midpoint between the globes. A side is painted
-in coordinates with x > 0 towards the temple, mirrored for the left.
+Muscle sizes after PMID 9530066 and PMID 19643971; with the disease muscles enlarge in the order inferior,
+medial, superior, lateral. Coordinates are RAS mm from the midpoint between the globes; a side is given as
+if it were the right one (x > 0 towards the temple) and mirrored for the left.
 """
 
 from __future__ import annotations
@@ -188,10 +188,10 @@ def paint_orbits(grid: Grid, seed: int, subject: int) -> tuple[Painted, Disease]
     rng = stream(FAMILY, seed, subject, "anatomy")
     disease = _draw_disease(rng, balanced_choice(FAMILY, seed, subject, "disease", DISEASE))
     canvas = Canvas(grid, "air")
-    scale = float(log_normal(rng, 0.04))
-    turn = rotation(bounded_normal(rng, 1.0, 3) * (5, 4, 5))
-    shift = bounded_normal(rng, 1.0, 3) * (2.0, 2.5, 2.5) - turn @ vector(_VIEW_CENTRE) * scale
-    head = canvas.brush(turn, shift, scale, rng, 0.5, 14.0)
+    scale = float(log_normal(rng, 0.055))
+    turn = rotation(bounded_normal(rng, 1.0, 3) * (9, 7, 9))
+    shift = bounded_normal(rng, 1.0, 3) * (3.0, 3.5, 3.5) - turn @ vector(_VIEW_CENTRE) * scale
+    head = canvas.brush(turn, shift, scale, rng, 0.9, 14.0)
     half_distance = 31.5 + 0.5 * float(bounded_normal(rng, 2.5))
     gaze = unit((float(rng.normal(0, 0.12)), 1.0, float(rng.normal(0, 0.12))))
     _paint_head(head)

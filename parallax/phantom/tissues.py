@@ -7,8 +7,8 @@ Sources (the letters stand beside the rows):
     S  Stanisz et al., MRM 2005 54:507 (muscle, blood, optic nerve)
     H  HU: measured on an unenhanced abdominal CT with public pseudo-labels; textbook portal-venous values
     X  no published value at hand: set between its neighbours so that the contrast has the right sign
-Proton densities are relative and of kind X throughout. Published values scatter widely (Bojorquez, MRI 2017 35:69),
-which is why `draw_tissues` varies them from subject to subject.
+Proton densities are relative and of kind X throughout. Published values scatter widely (Bojorquez, MRI 2017
+35:69), which is why `draw_tissues` varies them from subject to subject.
 """
 
 from __future__ import annotations

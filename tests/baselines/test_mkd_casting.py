@@ -117,7 +117,7 @@ def test_parameter_groups_cover_everything_once_and_give_the_gan_its_own_rate() 
     grouped = [id(p) for group in groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in net.parameters())
     assert [g.get("lr_scale", 1.0) * mkd_toy.BUDGET.learning_rate for g in groups] == pytest.approx(
-        [6e-3] * 4 + [3e-4] * 2
+        [mkd_toy.BUDGET.learning_rate] * 4 + [3e-4] * 2
     )
     assert all(g["betas"] == (0.5, 0.999) and g["weight_decay"] == 0 for g in groups[4:])
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from pathlib import Path
 
 from parallax.score.runs import read_run_info, score_run
@@ -24,9 +25,11 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    started = time.monotonic()
     given = arguments()
     run = read_run_info(given.run)
     write_rows(score_run(given.data, given.predictions, given.status, run, given.unperturbed), given.out)
+    print(json.dumps({"score_s": round(time.monotonic() - started, 3)}))  # for benchmarks/where_time_goes.py
 
 
 if __name__ == "__main__":
