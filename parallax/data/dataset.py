@@ -55,8 +55,8 @@ class Dataset(ABC):
         """Raise `DataError` (absent file, grid mismatch, label outside the task) before any job starts."""
         return
 
-    def stage(self, case_ids: Sequence[str], folder: Path) -> None:
-        """Write the raw files of these cases into `folder` (phantoms). Real data is already there: nothing to do."""
+    def stage(self, case_ids: Sequence[str], folder: Path) -> None:  # noqa: ARG002 (a hook)
+        """Write the raw files of these cases into `folder` (phantoms); real data is already there."""
         return
 
     @abstractmethod

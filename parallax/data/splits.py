@@ -28,11 +28,13 @@ def make_split(index: Mapping[str, Any], spec: Mapping[str, Any], order: Sequenc
     Args:
         index: as `case_index` gives it. Cases without labels are never test cases.
         spec: `test` and optionally `train` as counts, or both as lists of ids; `test_fraction` instead of a
-            count; `seed` (kept for the record); `allow_overlap` (lists only).
-        order: random order of the cases; the first labelled ones are tested on, the next ones trained on.
+            count; `validation` (a count or a list, default none); `seed` (kept for the record);
+            `allow_overlap` (lists only).
+        order: random order of the cases; the first labelled ones are tested on, the next ones trained on,
+            the next ones set aside for validation.
 
     Returns:
-        `train`, `test` (sorted), `seed`, `hash`.
+        `train`, `validation`, `test` (sorted), `seed`, `hash` (over train and test).
 
     Raises:
         ConfigError: an unknown case, a case on both sides, an empty side, or more cases than there are.
@@ -44,7 +46,8 @@ def make_split(index: Mapping[str, Any], spec: Mapping[str, Any], order: Sequenc
     if not train or not test:
         raise _error("at least one case on each side", f"train {len(train)}, test {len(test)}")
     split = {"train": sorted(train), "test": sorted(test)}
-    return {**split, "seed": spec.get("seed", 0), "hash": split_hash(split)}
+    validation = _validation(spec.get("validation", 0), order, taken={*train, *test})
+    return {**split, "validation": validation, "seed": spec.get("seed", 0), "hash": split_hash(split)}
 
 
 def split_hash(split: Mapping[str, Any]) -> str:
@@ -56,6 +59,14 @@ def split_hash(split: Mapping[str, Any]) -> str:
 def split_rng(seed: int, *purpose: int) -> np.random.Generator:
     """The generator of a split (no purpose) or of one draw of labels (the number of the draw)."""
     return np.random.default_rng([seed, 1 + len(purpose), *purpose])
+
+
+def _validation(wanted: int | list[str], order: Sequence[str], taken: set[str]) -> list[str]:
+    free = [i for i in order if i not in taken]
+    chosen = free[:wanted] if isinstance(wanted, int) else [i for i in wanted if i in free]
+    if len(chosen) != (wanted if isinstance(wanted, int) else len(wanted)):
+        raise _error(f"validation cases apart from train and test, {len(free)} are left", f"{wanted!r}")
+    return sorted(chosen)
 
 
 def _written(index: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -61,7 +61,7 @@ class Method(ABC):
 
     @abstractmethod
     def fit(self, view: TrainView, scratch: Path) -> Cost:
-        """Train on `view` within the budget; may resume from and checkpoint to `scratch` (survives a kill)."""
+        """Train on `view` within the budget; checkpoints in `scratch` survive a kill and are resumed."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -86,7 +86,7 @@ def train_nnunet(
         budget: `nnunet_steps` (else `steps`), batch, largest patch, first width, augmentation, precision.
         workspace: scratch folder of this network.
         seed: of weights, sampling and augmentation.
-        learning_rate: at the first step of nnU-Net's polynomial schedule; where `short`, the peak of one cycle.
+        learning_rate: first rate of nnU-Net's polynomial schedule; where `short`, peak of one cycle.
         short: train with the suite's optimiser, see `TrainerSettings`.
         device: `cpu` or `cuda`.
         report: called with the step after each step.

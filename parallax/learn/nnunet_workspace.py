@@ -142,7 +142,7 @@ def _export(cases: NnunetCases, folder: Path) -> None:
 def _write(array: NDArray[Any], grid: Grid, path: Path) -> None:
     import nibabel as nib
 
-    image = nib.Nifti1Image(np.asarray(array), grid.affine)  # type: ignore[no-untyped-call]
+    image = nib.Nifti1Image(np.asarray(array), grid.affine)
     image.to_filename(path)
 
 

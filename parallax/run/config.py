@@ -38,7 +38,7 @@ class BudgetConfig(_Strict):
 
 
 class SplitConfig(_Strict):
-    """Which cases are trained on, kept for validation and tested on: counts drawn by a seed, or lists of ids."""
+    """Cases to train on, to keep for validation and to test on: counts drawn by a seed, or lists of ids."""
 
     seed: int = 0
     train: int | list[str] | None = None

@@ -1,6 +1,7 @@
 """A tiny budget: a step takes milliseconds."""
 
 import pytest
+
 from parallax.case import Budget
 
 

@@ -61,7 +61,7 @@ def test_a_killed_run_resumes_to_the_same_bits(uninterrupted, tmp_path, monkeypa
             raise KeyboardInterrupt
 
     cases = nnunet_driver.NnunetCases(TASK, (0,), 0, view.labelled)
-    settings = {"seed": 3, "learning_rate": 0.02, "device": "cpu"}
+    settings = {"seed": 3, "learning_rate": BUDGET.learning_rate, "short": True, "device": "cpu"}
     with pytest.raises(KeyboardInterrupt):
         train(cases, BUDGET, tmp_path, **settings, report=dies)
     np.random.seed(0)  # noqa: NPY002  (another process has another state)
@@ -95,7 +95,7 @@ def test_saved_and_loaded_it_predicts_the_same(uninterrupted, tmp_path):
 def test_channels_learns_from_one_case_and_broadcasts(tmp_path):
     card = method_card("nnunet")
     assert (card.adapter_of("paper"), card.adapter_of("channels")) == ("native", "broadcast")
-    fitted = method("channels", replace(BUDGET, steps=2, nnunet_steps=25, widths=(8, 16)), learning_rate=0.03)
+    fitted = method("channels", replace(BUDGET, steps=2, nnunet_steps=25, widths=(8, 16)), optimiser="adamw")
     only_mr = sample(0, labelled=(False, True))
     cost = fitted.fit(TrainView(TASK, (only_mr,), ()), tmp_path)
     assert (cost.steps, cost.forward_passes_per_step) == (25, 1.0)
@@ -107,10 +107,10 @@ def test_channels_learns_from_one_case_and_broadcasts(tmp_path):
     assert sorted(fitted.predict(case_view((True, False))).label_maps) == ["CT"]
 
 
-def test_the_rate_is_nnunets_own_in_long_runs_and_doubled_in_short_ones():
-    assert method()._learning_rate(100) == 0.02
-    assert method()._learning_rate(10_000) == 0.01
-    assert method(learning_rate=0.03)._learning_rate(100) == 0.03
+def test_the_optimiser_is_nnunets_own_in_long_runs_and_the_suites_in_short_ones():
+    assert method()._short(100)
+    assert not method()._short(10_000)
+    assert not method(optimiser="sgd")._short(100)
 
 
 def test_a_modality_without_labels_takes_the_network_of_another(uninterrupted):
@@ -138,6 +138,6 @@ def _transforms(workspace, augment, folder):
         trainer = BudgetTrainer(
             {**plans, "continue_training": False}, "3d_fullres", "all", dataset, torch.device("cpu")
         )
-        trainer.use(TrainerSettings(2, 0, 0.01, augment, "float32", folder, "none", 0.0, print))
+        trainer.use(TrainerSettings(2, 0, 0.01, False, augment, "float32", folder, "none", 0.0, print))
         loader, _ = trainer.get_dataloaders()
         return [type(t).__name__ for t in loader.data_loader.transforms.transforms]
