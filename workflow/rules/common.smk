@@ -2,6 +2,8 @@
 import hashlib
 import json
 import sys
+from pathlib import Path
+from shlex import quote
 
 from parallax.errors import UserError
 from parallax.plugin import plugin_root
@@ -19,10 +21,15 @@ except UserError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 
 ROOT = SETUP.root
-PYTHON = sys.executable
-SCRIPTS = (plugin_root() / "workflow" / "scripts").as_posix()
+SCRIPTS = plugin_root() / "workflow" / "scripts"
 CELL = "{dataset}/{misalignment}/{labels}/{method}/{preset}-s{seed}"
 RUNS = {run.path: run for run in SETUP.plan.runs}
+
+# Jobs run in the Python of this process and find scripts and results wherever the working directory is.
+shell.prefix(
+    f"PATH={quote(str(Path(sys.executable).parent))}:$PATH;"
+    f" SCRIPTS={quote(SCRIPTS.as_posix())}; ROOT={quote(ROOT)}; "
+)
 
 
 wildcard_constraints:
@@ -37,7 +44,7 @@ wildcard_constraints:
 
 def code(script):
     """Hash of what a script does, with all engine code that it reaches: an edit that matters reruns its rule."""
-    return source_hash(plugin_root() / "workflow" / "scripts" / script)
+    return source_hash(SCRIPTS / script)
 
 
 def digest(value):

@@ -14,7 +14,7 @@ rule index:
         options=options_of,
         code=dataset_code,
     shell:
-        "{PYTHON} {SCRIPTS}/index.py --dataset {params.plugin} --options {params.options:q}"
+        'python "$SCRIPTS"/index.py --dataset {params.plugin} --options {params.options:q}'
         " --out {output} > {log} 2>&1"
 
 
@@ -34,8 +34,8 @@ rule split:
         draws=SETUP.config.label_draws,
         code=code("split.py"),
     shell:
-        "{PYTHON} {SCRIPTS}/split.py --cases {input} --split {params.split:q} --fractions {params.fractions}"
-        " --draws {params.draws} --out-dir {ROOT}/splits/{wildcards.dataset} --out {output.split} > {log} 2>&1"
+        'python "$SCRIPTS"/split.py --cases {input} --split {params.split:q} --fractions {params.fractions}'
+        " --draws {params.draws} --out-dir $ROOT/splits/{wildcards.dataset} --out {output.split} > {log} 2>&1"
 
 
 rule prepare:
@@ -53,8 +53,8 @@ rule prepare:
         code=code("prepare.py"),
         dataset_code=dataset_code,
     shell:
-        "{PYTHON} {SCRIPTS}/prepare.py --dataset {params.plugin} --options {params.options:q} --split {input}"
-        " --part {wildcards.part} --raw {ROOT}/raw/{wildcards.dataset}/{wildcards.part} --out {output}"
+        'python "$SCRIPTS"/prepare.py --dataset {params.plugin} --options {params.options:q} --split {input}'
+        " --part {wildcards.part} --raw $ROOT/raw/{wildcards.dataset}/{wildcards.part} --out {output}"
         " > {log} 2>&1"
 
 
@@ -74,7 +74,7 @@ rule misalign:
         seed=misalignment_seed,
         code=code("misalign.py"),
     shell:
-        "{PYTHON} {SCRIPTS}/misalign.py --prepared {input} --misalignment {params.level:q}"
+        'python "$SCRIPTS"/misalign.py --prepared {input} --misalignment {params.level:q}'
         " --part {wildcards.part} --seed {params.seed} --out {output} > {log} 2>&1"
 
 
@@ -91,4 +91,4 @@ rule view:
     params:
         code=code("view.py"),
     shell:
-        "{PYTHON} {SCRIPTS}/view.py --data {input.data} --labels {input.labels} --out {output} > {log} 2>&1"
+        'python "$SCRIPTS"/view.py --data {input.data} --labels {input.labels} --out {output} > {log} 2>&1'

@@ -14,7 +14,7 @@ rule manifest:
         config=SETUP.config.model_dump_json(exclude_none=True),
         code=code("manifest.py"),
     shell:
-        "{PYTHON} {SCRIPTS}/manifest.py --run-dir {ROOT} --config {params.config:q} --out {output} > {log} 2>&1"
+        'python "$SCRIPTS"/manifest.py --run-dir $ROOT --config {params.config:q} --out {output} > {log} 2>&1'
 
 
 rule tables:
@@ -31,7 +31,7 @@ rule tables:
         notes=json.dumps(SETUP.notes()),
         code=code("tables.py"),
     shell:
-        "{PYTHON} {SCRIPTS}/tables.py --scores {input.scores} --costs {input.costs} --notes {params.notes:q}"
+        'python "$SCRIPTS"/tables.py --scores {input.scores} --costs {input.costs} --notes {params.notes:q}'
         " --out {output} > {log} 2>&1"
 
 
@@ -47,7 +47,7 @@ rule figures:
     params:
         code=code("figures.py"),
     shell:
-        "{PYTHON} {SCRIPTS}/figures.py --scores {input} --run-dir {ROOT} --out {output} > {log} 2>&1"
+        'python "$SCRIPTS"/figures.py --scores {input} --run-dir $ROOT --out {output} > {log} 2>&1'
 
 
 rule report:
@@ -64,7 +64,7 @@ rule report:
     params:
         code=code("report.py"),
     shell:
-        "{PYTHON} {SCRIPTS}/report.py --run-dir {ROOT} --out {output} > {log} 2>&1"
+        'python "$SCRIPTS"/report.py --run-dir $ROOT --out {output} > {log} 2>&1'
 
 
 # The tables in the form that a paper takes: LaTeX and CSV only.

@@ -16,7 +16,7 @@ rule score:
         run=run_of,
         code=code("score.py"),
     shell:
-        "{PYTHON} {SCRIPTS}/score.py --data {input.data} --predictions {input.predictions}"
+        'python "$SCRIPTS"/score.py --data {input.data} --predictions {input.predictions}'
         " --status {input.status} --run {params.run:q} --out {output} > {log} 2>&1"
 
 
@@ -36,4 +36,4 @@ rule scores:
         skipped=digest(SETUP.skipped()),
         code=code("scores.py"),
     shell:
-        "{PYTHON} {SCRIPTS}/scores.py --run-dir {ROOT} --plan {ROOT}/plan.json > {log} 2>&1"
+        'python "$SCRIPTS"/scores.py --run-dir $ROOT --plan $ROOT/plan.json > {log} 2>&1'

@@ -22,10 +22,10 @@ rule train:
         code=code("train.py"),
         scratch=f"{ROOT}/scratch/{CELL}",
     shell:
-        "{PYTHON} {SCRIPTS}/train.py --method {wildcards.method} --preset {wildcards.preset}"
+        'python "$SCRIPTS"/train.py --method {wildcards.method} --preset {wildcards.preset}'
         " --seed {wildcards.seed} --view {input} --budget {params.budget:q} --model {output.model}"
         " --cost {output.cost} --status {output.status} --scratch {params.scratch} --threads {threads}"
-        " > {log} 2>&1 && {PYTHON} -m parallax.run.progress {ROOT} {wildcards.method}"
+        " > {log} 2>&1 && python -m parallax.run.progress $ROOT {wildcards.method}"
 
 
 rule predict:
@@ -48,6 +48,6 @@ rule predict:
         method_code=method_code,
         code=code("predict.py"),
     shell:
-        "{PYTHON} {SCRIPTS}/predict.py --method {wildcards.method} --preset {wildcards.preset}"
+        'python "$SCRIPTS"/predict.py --method {wildcards.method} --preset {wildcards.preset}'
         " --seed {wildcards.seed} --data {input.data} --model {input.model} --status {input.status}"
         " --budget {params.budget:q} --out {output.predictions} --predict-status {output.status} > {log} 2>&1"
