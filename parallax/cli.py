@@ -54,7 +54,7 @@ def score(
     if csv:
         _write_csv(rows, csv)
     if as_json:
-        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
+        sys.stdout.write(json.dumps([_no_nan(row) for row in rows], indent=1) + "\n")
     elif not csv:
         _print_rows(rows)
 
@@ -93,6 +93,11 @@ def main() -> None:
             raise
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(2)
+
+
+def _no_nan(row: dict[str, Any]) -> dict[str, Any]:
+    # NaN is no JSON: a structure without a value is null
+    return {key: None if value != value else value for key, value in row.items()}
 
 
 def _needs(card: Any) -> str:

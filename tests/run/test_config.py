@@ -1,11 +1,13 @@
 """The configuration is checked before anything starts; each mistake names its key and a remedy."""
 
+import json
+
 import pytest
 import yaml
 
 from parallax.errors import ConfigError
 from parallax.plugin import plugin_root
-from parallax.run.config import resolve
+from parallax.run.config import RunConfig, resolve
 
 CONFIGS = sorted((plugin_root() / "config").glob("**/*.yaml"))
 
@@ -55,3 +57,8 @@ def test_dataset_budget_overrides_the_runs():
     config = resolve(values)
     assert config.budget_of("phantom_orbit").steps == 7
     assert config.budget_of("phantom_orbit").batch == config.budget_of("phantom_heart").batch
+
+
+def test_the_schema_for_editors_is_the_one_that_is_checked():
+    written = json.loads((plugin_root() / "workflow" / "schemas" / "config.schema.json").read_text())
+    assert written == RunConfig.model_json_schema()

@@ -1,0 +1,165 @@
+"""Killed runs continue to the same bits; an edit reruns what it must and nothing else."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """
+run: tiny
+datasets:
+  phantom_heart:
+    options: {cases: 4, seed: 1, size: small}
+    split: {seed: 0, train: 3, test: 1}
+methods: [METHODS]
+conditions: [{labels: [1.0]}]
+budget: {steps: 60, patch: [32, 32, 16], widths: [4, 8], checkpoint_every_s: 0.1}
+"""
+EXTRA = '''"""A control of a test."""
+from pathlib import Path
+
+from parallax.learn.method import Cost, Method
+
+
+class Extra(Method):
+    """Always background."""
+
+    name = "extra"
+    title = "Extra"
+    source = "a test"
+    control = True
+
+    def fit(self, view, scratch):
+        return Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")
+
+    def save(self, folder):
+        folder.mkdir(exist_ok=True)
+
+    def load(self, folder):
+        return
+
+    def predict(self, view):
+        import numpy as np
+
+        from parallax.case import Prediction
+
+        return Prediction({name: np.zeros(grid.shape, np.uint8) for name, grid in view.native.items()})
+'''
+
+
+def _checkout(folder, methods):
+    """A copy of what a run needs, so that a test may edit it."""
+    for name in ("parallax", "workflow", "profiles", "datasets", "baselines", "methods"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "requirements.lock"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "results").mkdir()
+    shutil.copy(ROOT / "results" / "published.csv", folder / "results")
+    (folder / "tiny.yaml").write_text(CONFIG.replace("METHODS", methods))
+    return folder
+
+
+def _command(*arguments):
+    return [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "tiny.yaml", *arguments]
+
+
+def _run(folder, *arguments):
+    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        _command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def _planned(folder):
+    """Folders of the runs that a dry run would train."""
+    text = _run(folder, "-n", "--workflow-profile", "none", "--", "scores")
+    blocks = text.split("rule train:")[1:]
+    return {block.split("output: ")[1].split("/model")[0].split("/runs/")[1] for block in blocks}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = _checkout(tmp_path_factory.mktemp("reruns") / "a folder", "oracle, empty")
+    _run(folder, "--", "scores")
+    return folder
+
+
+def _edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_comment_retrains_nothing_and_a_statement_its_own_runs(finished):
+    method = finished / "baselines" / "empty.py"
+    original = method.read_text()
+    assert _planned(finished) == set()
+    _edit(method, "class Empty", "# a comment\nclass Empty")
+    assert _planned(finished) == set()
+    _edit(method, "class Empty", "SOMETHING = 1\n\n\nclass Empty")
+    assert _planned(finished) == {"phantom_heart/aligned/f100-d0/empty/paper-s0"}
+    method.write_text(original)
+
+
+def test_a_new_file_runs_and_nothing_else(finished):
+    (finished / "baselines" / "extra.py").write_text(EXTRA)
+    _edit(finished / "tiny.yaml", "[oracle, empty]", "[oracle, empty, extra]")
+    assert _planned(finished) == {"phantom_heart/aligned/f100-d0/extra/paper-s0"}
+    _run(finished, "--", "scores")
+    assert "extra" in (finished / "results" / "tiny" / "scores.csv").read_text()
+
+
+def test_a_failing_method_leaves_rows_and_stops_nobody(finished):
+    method = finished / "baselines" / "extra.py"
+    method.write_text(
+        EXTRA.replace('return Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")', 'raise ValueError("no way")')
+    )
+    if "extra" not in (finished / "tiny.yaml").read_text():
+        _edit(finished / "tiny.yaml", "[oracle, empty]", "[oracle, empty, extra]")
+    _run(finished, "--", "scores")
+    rows = (finished / "results" / "tiny" / "scores.csv").read_text().splitlines()
+    failed = [row for row in rows if ",extra," in row]
+    assert failed
+    assert all("failed" in row and "ValueError: no way" in row for row in failed)
+    assert any(",oracle," in row for row in rows)
+
+
+def _wait_for(found, process, limit_s=60):
+    started = time.monotonic()
+    while not found():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() - started < limit_s
+        time.sleep(0.02)
+
+
+def test_a_killed_run_continues_to_the_same_bits(tmp_path):
+    folder = _checkout(tmp_path / "killed", "supervised")
+    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        _command("--", "scores"),
+        cwd=folder,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    scratch = folder / "results" / "tiny" / "scratch"
+    _wait_for(lambda: any(p.stat().st_size for p in scratch.rglob("*.pt")), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "results" / "tiny" / "scores.csv").exists()
+    _run(folder, "--", "scores")
+    whole = _checkout(tmp_path / "whole", "supervised")
+    _run(whole, "--", "scores")
+    weights = "results/tiny/runs/phantom_heart/aligned/f100-d0/supervised/paper-s0/model/weights.pt"
+    assert (folder / weights).read_bytes() == (whole / weights).read_bytes()
+    scores = "results/tiny/scores.csv"
+    assert (folder / scores).read_bytes() == (whole / scores).read_bytes()
