@@ -41,7 +41,7 @@ $(READY): requirements.lock pyproject.toml
 		UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" uv pip install --quiet --python $(BIN)/python -r requirements.lock; \
 	else $(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.lock; fi
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $(READY)
+	@$(BIN)/python -c "import os, time; print(round(time.time() - os.path.getmtime('.venv/pyvenv.cfg')))" > $(READY)
 
 clean:
 	rm -rf .venv .snakemake .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -60,6 +60,9 @@ def main() -> None:
     total = sum(rows.values())
     wall = json.loads((root / "wall.json").read_text(encoding="utf-8"))
     print(f"{root}: {wall['wall_s'] / 60:.1f} min on {wall['cores']} cores, {total:.0f} core-seconds")
+    ready = Path(".venv/.ready")
+    if ready.is_file() and ready.read_text().strip():
+        print(f"  {'set-up of .venv, once':<26}{float(ready.read_text()):>8.0f} s (not part of the run)")
     for stage, seconds in rows.items():
         print(f"  {stage:<26}{seconds:>8.0f} s {100 * seconds / total:>6.1f} %")
     overhead = rows["process start-up"] + rows["bookkeeping and waiting"]

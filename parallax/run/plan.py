@@ -84,7 +84,7 @@ def make_plan(config: RunConfig, tasks: Mapping[str, Task], cards: Mapping[str, 
     skipped: list[Skip] = []
     for dataset, fraction, misalignment in _cells(config):
         for card, preset in methods:
-            reason = _reason_to_skip(card, tasks[dataset], misalignment)
+            reason = _reason_to_skip(card, dataset, tasks[dataset], misalignment)
             for draw in label_draws(config, fraction):
                 for seed in config.seeds[:1] if card.control else config.seeds:
                     run = Run(dataset, misalignment, fraction, draw, card.name, preset, seed)
@@ -109,13 +109,13 @@ def label_draws(config: RunConfig, fraction: float) -> range:
     return range(1 if fraction == 1 else config.label_draws)
 
 
-def _reason_to_skip(card: MethodCard, task: Task, misalignment: str) -> str:
+def _reason_to_skip(card: MethodCard, dataset: str, task: Task, misalignment: str) -> str:
     if len(task.modalities) < card.min_modalities:
-        return f"needs {card.min_modalities} modalities, {task.name} has {len(task.modalities)}"
+        return f"needs {card.min_modalities} modalities, {dataset} has {len(task.modalities)}"
     if card.needs_pairs and task.pairing is Pairing.UNPAIRED:
-        return f"needs the modalities of one patient, {task.name} is unpaired"
+        return f"needs the modalities of one patient, {dataset} is unpaired"
     if misalignment != "aligned" and task.pairing is Pairing.UNPAIRED:
-        return f"a shift means nothing between different patients: {task.name} is unpaired"
+        return f"a shift means nothing between different patients: {dataset} is unpaired"
     if misalignment != "aligned" and len(task.modalities) < 2:
-        return f"a shift between modalities needs two of them, {task.name} has one"
+        return f"a shift between modalities needs two of them, {dataset} has one"
     return ""
