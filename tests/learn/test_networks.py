@@ -2,7 +2,7 @@
 
 import torch
 
-from parallax.learn.networks import UNet, initialised
+from parallax.learn.networks import TrilinearUpsample, UNet, initialised
 
 
 def test_shapes():
@@ -50,3 +50,9 @@ def test_initialised_leaves_the_generator_as_it_was():
 def test_first_class_of_each_head_is_favoured():
     net = UNet(1, 6, (4, 8), heads=2)
     assert net.head[0].bias.tolist() == [4.0, 0.0, 0.0, 4.0, 0.0, 0.0]
+
+
+def test_upsampling_is_trilinear():
+    x = torch.randn(2, 3, 5, 4, 6, dtype=torch.float64)
+    expected = torch.nn.functional.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)
+    assert torch.allclose(TrilinearUpsample()(x), expected, atol=1e-12)
