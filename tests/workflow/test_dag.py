@@ -74,6 +74,14 @@ def test_both_forms_plan_the_same_jobs(tmp_path, target):
     assert not (tmp_path / "results" / "quick" / "scores.csv").exists()
 
 
+@pytest.mark.parametrize("name", ["real-la", "real-sample"])
+def test_runs_on_real_scans_can_be_planned(tmp_path, real_data, name):
+    arguments = ["--configfile", str(ROOT / "config" / f"{name}.yaml"), "--config", f"data={real_data}"]
+    done = _snakemake(tmp_path, "-n", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "rule report:" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("target", "last", "absent"),
     [("scores", "scores", "figures"), ("tables", "tables", "figures"), ("figures", "figures", "report")],

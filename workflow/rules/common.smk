@@ -95,6 +95,14 @@ def switches_of(wildcards):
     )
 
 
+def run_config(wildcards):
+    return SETUP.config.model_dump_json(exclude_none=True)
+
+
+def run_notes(wildcards):
+    return json.dumps(SETUP.notes())
+
+
 def of_every_label_subset(folder):
     """The files that list labelled and unlabelled training cases, one per fraction and draw."""
     return [f"{folder}/{name}.json" for name in SETUP.label_subsets()]

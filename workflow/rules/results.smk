@@ -11,7 +11,7 @@ rule manifest:
     benchmark:
         f"{ROOT}/benchmarks/manifest.tsv"
     params:
-        config=SETUP.config.model_dump_json(exclude_none=True),
+        config=run_config,
         code=code("manifest.py"),
     shell:
         'python "$SCRIPTS"/manifest.py --run-dir $ROOT --config {params.config:q} --out {output} > {log} 2>&1'
@@ -28,7 +28,7 @@ rule tables:
     benchmark:
         f"{ROOT}/benchmarks/tables.tsv"
     params:
-        notes=json.dumps(SETUP.notes()),
+        notes=run_notes,
         code=code("tables.py"),
     shell:
         'python "$SCRIPTS"/tables.py --scores {input.scores} --costs {input.costs} --notes {params.notes:q}'
