@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from parallax.errors import ConfigError, DataError
+from parallax.plugin import plugin_root
 
 ENDINGS = re.compile(r"\.(nii\.gz|nii|mha|mhd|nrrd)$")
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -50,20 +51,20 @@ def read_manifest(root: Path, manifest: Path | None, modalities: Sequence[str]) 
 
 
 def find_manifest(root: Path, name: str | None) -> Path | None:
-    """Where a manifest lies: under `root`, else from the current folder; None where none is named.
+    """Where a manifest lies: under `root`, the current folder or the checkout; None where none is named.
 
     Raises:
-        ConfigError: it is in neither place.
+        ConfigError: it is in none of these.
     """
     if name is None:
         return None
-    for path in (root / name, Path(name)):
+    for path in (root / name, Path(name), plugin_root() / name):
         if path.is_file():
             return path
     raise ConfigError(
         "The manifest of a dataset does not exist",
         where=f"option manifest: {name}",
-        expected=f"a file under {root} or under {Path.cwd()}",
+        expected=f"a file under {root}, {Path.cwd()} or {plugin_root()}",
         found="no such file",
         remedy="correct the path, or write the manifest (docs/your-data.md shows three forms)",
     )
