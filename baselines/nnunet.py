@@ -12,7 +12,7 @@ import numpy as np
 
 from parallax.case import Budget, Prediction, Task, TestView, TrainView
 from parallax.learn.checkpoint import write_bytes
-from parallax.learn.loop import _device_name, _peak_memory_mib
+from parallax.learn.device import device_name, peak_memory_mib
 from parallax.learn.method import Cost, Method
 from parallax.learn.nnunet_driver import NnunetPredictor, NnunetRun, TrainedNnunet, train_nnunet
 from parallax.learn.nnunet_workspace import NnunetCases, nnunet_cases
@@ -128,8 +128,8 @@ class NnUNet(Method):
             samples_seen=steps * self.budget.batch * len(runs),
             forward_passes_per_step=float(len(runs)),
             train_s=sum(run.train_s for run in runs),
-            peak_memory_mib=_peak_memory_mib(self.device),
-            device=_device_name(self.device),
+            peak_memory_mib=peak_memory_mib(self.device),
+            device=device_name(self.device),
         )
 
 

@@ -37,10 +37,21 @@ class Job:
     def make(self, task: Task) -> Method:
         """The method, ready for `fit` or `load`."""
         card = method_card(self.method)
-        device = "cpu" if card.control else _prepare_torch(self.device, self.threads)
-        kind = load_method(self.method)
         switches = preset_switches(card, self.preset)
-        return kind(task, self.budget, switches=switches, seed=self.seed, device=device)
+        return load_method(self.method)(
+            task,
+            self.budget,
+            switches=switches,
+            seed=self.seed,
+            device="cpu" if card.control else self._device(),
+        )
+
+    def _device(self) -> str:
+        from parallax.learn.device import (
+            prepare_torch,
+        )  # controls need no torch, and its import takes a second
+
+        return prepare_torch(self.device, self.threads)
 
 
 def read_budget(text: str) -> Budget:
@@ -127,15 +138,6 @@ def _alone(scratch: Path) -> Iterator[None]:
             return
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def _prepare_torch(device: str, threads: int) -> str:
-    import torch
-
-    torch.set_num_threads(threads)
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 def _failed(error: Exception) -> dict[str, str]:

@@ -19,10 +19,11 @@ from parallax.case import Budget, Sample, Task, TrainView
 from parallax.errors import UserError
 from parallax.learn.batch import Batch
 from parallax.learn.checkpoint import read_checkpoint, write_bytes, write_checkpoint
+from parallax.learn.device import device_name, peak_memory_mib
 from parallax.learn.method import Cost
 from parallax.learn.networks import stable_seed
 from parallax.learn.sampler import CropSampler
-from parallax.learn.schedule import one_cycle_lr
+from parallax.learn.schedule import ADAM_BETAS, one_cycle_lr
 
 _CLIP = 12.0  # largest gradient norm of a parameter group; nnU-Net's value
 _PROGRESS_EVERY_S = 2.0
@@ -106,7 +107,11 @@ class _Run:
         self.net = method.build().to(method.device).train()
         groups = method.parameter_groups(self.net)
         self.optimiser = torch.optim.AdamW(
-            groups, lr=method.budget.learning_rate, weight_decay=method.budget.weight_decay, fused=True
+            groups,
+            lr=method.budget.learning_rate,
+            betas=ADAM_BETAS,
+            weight_decay=method.budget.weight_decay,
+            fused=True,
         )
         self.fingerprint = _fingerprint(method, view)
 
@@ -193,8 +198,8 @@ class _Run:
             samples_seen=method.budget.steps * method.budget.batch * streams,
             forward_passes_per_step=float(method.forward_passes_per_step),
             train_s=train_s,
-            peak_memory_mib=_peak_memory_mib(method.device),
-            device=_device_name(method.device),
+            peak_memory_mib=peak_memory_mib(method.device),
+            device=device_name(method.device),
         )
 
 
@@ -237,17 +242,3 @@ def _not_finite(name: str, step: int, terms: dict[str, Tensor]) -> TrainingError
         found=", ".join(f"{key} = {term.item():g}" for key, term in terms.items()),
         remedy="lower budget.learning_rate or use precision float32",
     )
-
-
-def _peak_memory_mib(device: str) -> float:
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_reserved(device) / 2**20
-    import resource
-    import sys
-
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
-def _device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else "cpu"

@@ -20,7 +20,7 @@ def test_ramp_of_no_length_is_full():
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
 def test_one_cycle_equals_torch():
     optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.3, total_steps=40)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=0.3, total_steps=40, pct_start=0.5)
     for step in range(40):
         assert one_cycle_lr(step, 40, 0.3) == pytest.approx(schedule.get_last_lr()[0], rel=1e-9)
         schedule.step() if step < 39 else None
