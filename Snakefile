@@ -22,11 +22,11 @@ rule all:
 
 
 onstart:
-    begin(SETUP)
+    begin(SETUP, workflow.cores)
 
 
 onsuccess:
-    end(SETUP, workflow.cores)
+    end(SETUP)
 
 
 onerror:

@@ -156,6 +156,14 @@ def _explained(error: ValidationError) -> ConfigError:
             found=repr(first["input"])[:80],
             remedy=nearest(str(first["loc"][-1]), known),
         )
+    if first["type"] == "missing":
+        return ConfigError(
+            f"The configuration lacks the key {first['loc'][-1]!r}",
+            where=key,
+            expected="this key",
+            found=f"only {', '.join(map(str, first['input'])) or 'an empty block'}",
+            remedy="add it; config/README.md lists every key with an example",
+        )
     return ConfigError(
         "A value in the configuration cannot be used",
         where=key,

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import IO
 
 from parallax.run.setup import Setup
+from parallax.run.terminal import calm
 
 
-def begin(setup: Setup) -> None:
+def begin(setup: Setup, cores: int) -> None:
     """Take the folder of the run for this process, and write the plan that progress is counted against.
 
     The lock is the kernel's, so it goes with the process however that ends: a killed run needs no unlocking.
@@ -22,19 +23,25 @@ def begin(setup: Setup) -> None:
     root = Path(setup.root)
     root.mkdir(parents=True, exist_ok=True)
     _hold(root / ".lock")
-    plan = {"runs": [run.path for run in setup.plan.runs], "skipped": setup.skipped(), "started": time.time()}
+    plan = {
+        "runs": [run.path for run in setup.plan.runs],
+        "skipped": setup.skipped(),
+        "started": time.time(),
+        "cores": cores,
+    }
     temporary = root / ".plan.json.tmp"
     temporary.write_text(json.dumps(plan), encoding="utf-8")
     temporary.replace(root / "plan.json")
+    calm()
     print(
         f"Parallax: {len(setup.plan.runs)} runs, {len(setup.plan.skipped)} skipped; folder {root.as_posix()}"
     )
 
 
-def end(setup: Setup, cores: int) -> None:
+def end(setup: Setup) -> None:
     """Print the main table and where everything lies."""
     root = Path(setup.root)
-    _write_wall(root, cores)
+    _write_wall(root)
     table = root / "tables"
     if not table.is_dir():
         return
@@ -54,9 +61,9 @@ def failed(setup: Setup) -> None:
     )
 
 
-def _write_wall(root: Path, cores: int) -> None:
-    started = json.loads((root / "plan.json").read_text(encoding="utf-8"))["started"]
-    wall = {"wall_s": time.time() - started, "cores": cores}
+def _write_wall(root: Path) -> None:
+    plan = json.loads((root / "plan.json").read_text(encoding="utf-8"))
+    wall = {"wall_s": time.time() - plan["started"], "cores": plan["cores"]}
     (root / "wall.json").write_text(json.dumps(wall), encoding="utf-8")
 
 

@@ -56,7 +56,7 @@ def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Fi
     import matplotlib.style
     from matplotlib.figure import Figure
 
-    lines = [line for line in lines if line.method not in _TRIVIAL]
+    lines = [line for line in lines if line.method not in _TRIVIAL] or list(lines)
     datasets = sorted({line.dataset for line in lines})
     styles = line_styles(lines, context)
     with matplotlib.style.context(style_file()):
@@ -231,7 +231,8 @@ def _caption(lines: Sequence[Line], axis: Axis) -> str:
         if cases < LEAST_CASES
         else f"95 % bootstrap interval of the mean over {cases} test cases"
     )
+    omitted = " The controls oracle (1) and empty (0) are left out."
     return (
         f"Dice against {what}. Points: mean over cases, drawn side by side; bars: {bars}. The Dice axis does "
-        "not start at 0. The controls oracle (1) and empty (0) are left out."
+        f"not always start at 0.{'' if any(line.method in _TRIVIAL for line in lines) else omitted}"
     )

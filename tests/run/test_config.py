@@ -51,6 +51,15 @@ def test_mistakes_name_their_key(changes, message):
         resolve(_quick(**changes))
 
 
+def test_a_missing_key_is_named_with_what_is_there():
+    values = _quick()
+    del values["budget"]
+    with pytest.raises(
+        ConfigError, match=r"lacks the key 'budget'.*Found: only run, title, .*Remedy: add it"
+    ):
+        resolve(values)
+
+
 def test_dataset_budget_overrides_the_runs():
     values = _quick()
     values["datasets"]["phantom_orbit"] = values["datasets"]["phantom_orbit"] | {"budget": {"steps": 7}}

@@ -36,6 +36,13 @@ def test_axis_has_its_unit_and_curves_their_points():
     assert "bootstrap" in draw_curves(lines_of(6), BY_SHIFT, CONTEXT)[1]
 
 
+def test_a_run_of_controls_alone_is_drawn_too():
+    figure, caption = draw_curves(summarise(to_frame(method_rows("empty", 0.0))), BY_LABELS, CONTEXT)
+    assert len(figure.axes) == 1
+    assert "left out" not in caption
+    assert "left out" in draw_curves(lines_of(), BY_LABELS, CONTEXT)[1]
+
+
 def test_every_method_has_a_look_of_its_own():
     rows = [row for i in range(15) for row in method_rows(f"m{i:02d}", 0.5)]
     styles = line_styles(summarise(to_frame(rows)), CONTEXT)
