@@ -58,7 +58,7 @@ def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Fi
 
     lines = [line for line in lines if line.method not in _TRIVIAL] or list(lines)
     datasets = sorted({line.dataset for line in lines})
-    styles = line_styles(lines, context)
+    styles, floor = line_styles(lines, context), _floor(lines, context)
     with matplotlib.style.context(style_file()):
         figure = Figure(figsize=(max(3.2 * len(datasets), 4.5), 3.4))
         panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)
@@ -66,11 +66,13 @@ def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Fi
             chosen, fixed = _series(lines, dataset, axis)
             panel.set_title(dataset.replace("_", " "), pad=16)
             panel.text(0, 1.02, fixed, transform=panel.transAxes, fontsize=7.5, color="#666666")
-            _draw_panel(panel, chosen, axis, styles, context)
+            low = [line for line in chosen if line.method in context.controls and line.dice_mean < floor]
+            _draw_panel(panel, [line for line in chosen if line not in low], axis, styles, context)
+            _name_what_lies_below(panel, low, context)
         panels[0][0].set_ylabel("Dice")
-        panels[0][0].set_ylim(_floor(lines, context), 1.01)
+        panels[0][0].set_ylim(floor, 1.01)
         _legend(figure, panels[0], styles)
-    return figure, _caption(lines, axis)
+    return figure, _caption(lines, axis, floor)
 
 
 def save_figure(figure: Figure, stem: Path) -> None:
@@ -196,6 +198,20 @@ def _draw_control(
     panel.plot(wide, [y[0], *y, y[-1]], **style, zorder=1)
 
 
+def _name_what_lies_below(panel: Axes, controls: Sequence[Line], context: Context) -> None:
+    """Controls far below the methods would squeeze all curves into a band: their Dice is written instead."""
+    values: dict[str, list[float]] = {}
+    for line in controls:
+        values.setdefault(label(line, context), []).append(line.dice_mean)
+    text = "\n".join(f"\u2193 {name} {_span(dice)}" for name, dice in sorted(values.items()))
+    panel.text(0.02, 0.02, text, transform=panel.transAxes, fontsize=7.5, color="#666666", va="bottom")
+
+
+def _span(values: Sequence[float]) -> str:
+    ends = [number(min(values), 2), number(max(values), 2)]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
 def _bar(line: Line) -> tuple[float, float]:
     """Interval of the mean; with too few cases for one, the range of the cases."""
     if math.isfinite(line.dice_low):
@@ -204,10 +220,9 @@ def _bar(line: Line) -> tuple[float, float]:
 
 
 def _floor(lines: Sequence[Line], context: Context) -> float:
-    """Lower end of the Dice axis: the tenth below everything that is drawn."""
-    drawn = [line for line in lines if math.isfinite(line.dice_mean)]
-    lows = [line.dice_mean if line.method in context.controls else _bar(line)[0] for line in drawn]
-    return max(math.floor(10 * min(lows) - 0.2) / 10, 0.0) if lows else 0.0
+    """Lower end of the Dice axis: the tenth below all methods, 0 where there are only controls."""
+    drawn = [line for line in lines if math.isfinite(line.dice_mean) and line.method not in context.controls]
+    return max(math.floor(10 * min(_bar(line)[0] for line in drawn) - 0.2) / 10, 0.0) if drawn else 0.0
 
 
 def _legend(figure: Figure, panels: Sequence[Axes], styles: dict[tuple[str, ...], dict[str, Any]]) -> None:
@@ -223,7 +238,7 @@ def _legend(figure: Figure, panels: Sequence[Axes], styles: dict[tuple[str, ...]
     )  # fmt: skip
 
 
-def _caption(lines: Sequence[Line], axis: Axis) -> str:
+def _caption(lines: Sequence[Line], axis: Axis, floor: float) -> str:
     cases = most_cases(lines)
     what = "share of labelled training cases" if axis.name == BY_LABELS.name else "shift between modalities"
     bars = (
@@ -231,8 +246,7 @@ def _caption(lines: Sequence[Line], axis: Axis) -> str:
         if cases < LEAST_CASES
         else f"95 % bootstrap interval of the mean over {cases} test cases"
     )
-    omitted = " The controls oracle (1) and empty (0) are left out."
-    return (
-        f"Dice against {what}. Points: mean over cases, drawn side by side; bars: {bars}. The Dice axis does "
-        f"not always start at 0.{'' if any(line.method in _TRIVIAL for line in lines) else omitted}"
-    )
+    start = f" The Dice axis starts at {floor:g}; controls below it are written out." if floor else ""
+    omitted = not any(line.method in _TRIVIAL for line in lines)
+    trivial = " The controls oracle (1) and empty (0) are left out." if omitted else ""
+    return f"Dice against {what}. Points: mean over cases, drawn side by side; bars: {bars}.{start}{trivial}"

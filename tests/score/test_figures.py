@@ -43,6 +43,16 @@ def test_a_run_of_controls_alone_is_drawn_too():
     assert "left out" in draw_curves(lines_of(), BY_LABELS, CONTEXT)[1]
 
 
+def test_a_control_far_below_the_methods_is_written_not_drawn():
+    rows = [*method_rows("nnunet", 0.8), *method_rows("mean_shape", 0.3)]
+    figure, caption = draw_curves(summarise(to_frame(rows)), BY_LABELS, CONTEXT)
+    panel = figure.axes[0]
+    assert panel.get_ylim()[0] == pytest.approx(0.7)
+    assert "\u2193 mean_shape 0.31" in [text.get_text() for text in panel.texts]
+    assert "starts at 0.7" in caption
+    assert len(figure.legends[0].get_texts()) == 1
+
+
 def test_every_method_has_a_look_of_its_own():
     rows = [row for i in range(15) for row in method_rows(f"m{i:02d}", 0.5)]
     styles = line_styles(summarise(to_frame(rows)), CONTEXT)
