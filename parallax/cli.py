@@ -26,12 +26,13 @@ def _root() -> None:
 def list_plugins() -> None:
     """List methods, baselines and datasets with presets, output adapter, needs and source."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from parallax.plugin import dataset_cards, method_cards
 
     console = Console()
-    methods = Table("method", "presets", "adapter", "needs", "source", title="Methods and baselines")
+    source = Column("source", overflow="fold")  # a commit that is cut off cannot be looked up
+    methods = Table("method", "presets", "adapter", "needs", source, title="Methods and baselines")
     for card in method_cards().values():
         methods.add_row(card.name, ", ".join(card.presets), card.adapter, _needs(card), card.source)
     datasets = Table("dataset", "what", "source", title="Datasets")
