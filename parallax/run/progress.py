@@ -19,19 +19,22 @@ def progress_line(root: Path, method: str) -> str:
     done = {path: s for path, s in seconds.items() if s is not None}
     left = [path for path in paths if path not in done]
     line = f"[{len(done)}/{len(paths)} runs] {method} done, {len(left)} left"
-    if left and done:
-        line += f", about {_left_s(done, left) / cores / 60:.0f} min of training"
+    seconds_left = _left_s(done, left)
+    if left and seconds_left is not None:
+        line += f", about {seconds_left / cores / 60:.0f} min of training"
     return line
 
 
-def _left_s(done: dict[str, float], left: list[str]) -> float:
+def _left_s(done: dict[str, float], left: list[str]) -> float | None:
+    """Core-seconds of training left; None before anything but a control is done."""
     by_method = defaultdict(list)
     for path, seconds in done.items():
         by_method[path.split("/")[3]].append(seconds)
-    typical = mean([s for s in done.values() if s > _CONTROL_S] or [0.0])
-    return sum(
-        mean(by_method[name]) if (name := path.split("/")[3]) in by_method else typical for path in left
-    )
+    trained = [seconds for seconds in done.values() if seconds > _CONTROL_S]
+    names = [path.split("/")[3] for path in left]
+    if not trained and any(name not in by_method for name in names):
+        return None
+    return sum(mean(by_method.get(name, trained)) for name in names)
 
 
 def _train_s(path: Path) -> float | None:

@@ -22,6 +22,13 @@ def test_time_left_is_that_of_the_methods_left_on_all_cores(tmp_path):
     assert progress_line(tmp_path, "empty") == "[2/6 runs] empty done, 4 left, about 15 min of training"
 
 
+def test_controls_say_nothing_of_how_long_a_method_takes(tmp_path):
+    runs = ["a/b/c/mkd/paper-s0", "a/b/c/empty/paper-s0"]
+    (tmp_path / "plan.json").write_text(json.dumps({"runs": runs, "cores": 1}))
+    _finished(tmp_path, runs[1], 0.0)
+    assert progress_line(tmp_path, "empty") == "[1/2 runs] empty done, 1 left"
+
+
 def test_nothing_left(tmp_path):
     (tmp_path / "plan.json").write_text(json.dumps({"runs": ["a/b/c/mkd/paper-s0"], "cores": 2}))
     _finished(tmp_path, "a/b/c/mkd/paper-s0", 3.0)
