@@ -16,6 +16,7 @@ export MKL_NUM_THREADS := 1
 .PHONY: all test check smoke clean
 all: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS) -- all
+	@$(if $(ARGS),true,$(BIN)/python -m parallax.run.session $(or $(CONFIG),config/quick.yaml))
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(CORES) -q $(ARGS)

@@ -22,7 +22,10 @@ rule all:
 
 
 onstart:
-    begin(SETUP, workflow.cores)
+    waiting = [
+        job for job in workflow.dag.needrun_jobs() if job.rule.name == "train"
+    ]
+    begin(SETUP, workflow.cores, [CELL.format(**job.wildcards) for job in waiting])
 
 
 onsuccess:

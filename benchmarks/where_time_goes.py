@@ -49,17 +49,28 @@ def stages(root: Path) -> dict[str, float]:
     rows["tables, figures, report"] = benchmark_s(root, STAGES["tables, figures, report"])
     processes = benchmark_s(root, ("train", "predict", "score"))
     rows["process start-up"] = processes - training - prediction - scoring
-    wall = json.loads((root / "wall.json").read_text(encoding="utf-8"))
-    rows["bookkeeping and waiting"] = wall["wall_s"] * wall["cores"] - sum(rows.values())
+    offered = sum(part["wall_s"] * part["cores"] for part in invocations(root))
+    rows["bookkeeping and waiting"] = offered - sum(rows.values())
     return rows
+
+
+def invocations(root: Path) -> list[dict[str, float]]:
+    """Wall time and cores of every invocation of the workflow that came to its end."""
+    parts: list[dict[str, float]] = json.loads((root / "wall.json").read_text(encoding="utf-8"))
+    return parts
 
 
 def main() -> None:
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "results/quick")
     rows = stages(root)
     total = sum(rows.values())
-    wall = json.loads((root / "wall.json").read_text(encoding="utf-8"))
-    print(f"{root}: {wall['wall_s'] / 60:.1f} min on {wall['cores']} cores, {total:.0f} core-seconds")
+    parts = invocations(root)
+    wall_s, cores = sum(part["wall_s"] for part in parts), max(part["cores"] for part in parts)
+    print(f"{root}: {wall_s / 60:.1f} min on {cores} cores in {len(parts)} invocations")
+    if rows["bookkeeping and waiting"] < 0:
+        sys.exit(
+            "An invocation was killed and left no time: run it again from nothing to see where time goes."
+        )
     ready = Path(".venv/.ready")
     if ready.is_file() and ready.read_text().strip():
         print(f"  {'set-up of .venv, once':<26}{float(ready.read_text()):>8.0f} s (not part of the run)")

@@ -82,6 +82,11 @@ class Folder(Dataset):
         held = {case: "+".join(row.images) for case, row in self._rows.items()}
         return held if len(set(held.values())) > 1 else {}
 
+    def inputs(self) -> list[Path]:
+        """The list of cases, and every image and label map in it."""
+        files = [path for row in self._rows.values() for path in (*row.images.values(), *row.labels.values())]
+        return sorted({*files, *([self._manifest] if self._manifest else [])})
+
     def check(self) -> None:
         """Every file exists, label maps lie on the grids of their images and hold known values."""
         for row in self._rows.values():

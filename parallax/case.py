@@ -210,6 +210,7 @@ class Budget:
         precision: `float32` or `bfloat16` (autocast).
         nnunet_steps: optimiser steps of nnU-Net, whose full-resolution network costs more a step;
             None means `steps`.
+        nnunet_spacing: factor by which nnU-Net's grid is coarser than it would choose.
     """
 
     steps: int

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from parallax.errors import UserError
+from parallax.errors import ConfigError, UserError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -74,8 +74,16 @@ def plan(
 
     from parallax.run.setup import make_setup
 
+    if not config.is_file():
+        raise ConfigError(
+            "There is no such configuration",
+            where=str(config),
+            expected="a YAML file, such as config/quick.yaml",
+            found="no file",
+            remedy="correct the path",
+        )
     values = yaml.safe_load(config.read_text(encoding="utf-8"))
-    setup = make_setup(values | ({"data": data} if data else {}))
+    setup = make_setup(values | ({"data": data} if data else {}), config)
     table = Table(
         "method", "runs", "skipped", "why", title=f"{setup.config.run}: {len(setup.plan.runs)} runs"
     )

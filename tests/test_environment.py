@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 CONDA_NAMES = {"torch": "pytorch"}
@@ -39,3 +40,11 @@ def test_python_bound_is_the_same():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert "python" + project["requires-python"] in entries
+
+
+def test_pip_understands_the_lines_that_conda_hands_to_it():
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    lines = next(e["pip"] for e in entries if isinstance(e, dict))
+    # A line of a requirements file takes no further options behind `-e PATH`.
+    assert [line for line in lines if line.startswith("-")] == ["-e ."]
+    assert all(Requirement(line).name for line in lines if not line.startswith("-"))

@@ -51,6 +51,10 @@ class Dataset(ABC):
         """Whether the common frame is cut to the foreground of the image (real scans with wide margins)."""
         return False
 
+    def inputs(self) -> list[Path]:
+        """Files that cases are read from: hashed in the manifest, and a change of one reruns what used it."""
+        return []
+
     def check(self) -> None:
         """Raise `DataError` (absent file, grid mismatch, label outside the task) before any job starts."""
         return

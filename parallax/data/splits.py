@@ -98,8 +98,11 @@ def _drawn(
         n_test = round(float(spec.get("test_fraction", 0.2)) * len(labelled))
     n_train = spec.get("train")
     rest = labelled[n_test:] + [i for i in order if i in bare]
-    if n_train is None:
-        n_train = len(rest)
+    aside = spec.get("validation", 0)
+    if not isinstance(aside, int):
+        rest = [i for i in rest if i not in aside]
+    if n_train is None:  # all that is not set aside
+        n_train = len(rest) - (aside if isinstance(aside, int) else 0)
     if n_test < 1 or n_train < 1 or n_test > len(labelled) or n_train > len(rest):
         raise _error(
             f"train + test of at most {len(order)} cases, test of at most {len(labelled)} with labels",

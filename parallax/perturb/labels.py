@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from parallax.data.splits import make_split, split_rng
 from parallax.errors import ConfigError
 
 
@@ -51,3 +53,25 @@ def subset(order: Sequence[str], fraction: float) -> tuple[str, ...]:
             remedy="use a larger fraction, or more training cases with labels",
         )
     return tuple(order[:count])
+
+
+def label_subsets(
+    index: Mapping[str, Any], spec: Mapping[str, Any], fractions: Sequence[float], draws: int
+) -> tuple[dict[str, Any], dict[tuple[float, int], dict[str, list[str]]]]:
+    """The split of a dataset, and by (fraction, draw) its `labelled` and `unlabelled` training cases.
+
+    Raises:
+        ConfigError: the split cannot be made, or a fraction leaves no labelled case.
+    """
+    seed, strata = spec.get("seed", 0), index.get("strata", {})
+    split = make_split(index, spec, draw_order(split_rng(seed), index["cases"], strata))
+    bare = set(index.get("without_labels", []))
+    candidates = [case for case in split["train"] if case not in bare]
+    subsets = {}
+    for draw in range(draws):
+        order = draw_order(split_rng(seed, draw), candidates, strata)
+        for fraction in fractions:
+            labelled = sorted(subset(order, fraction))
+            rest = [case for case in split["train"] if case not in set(labelled)]
+            subsets[fraction, draw] = {"labelled": labelled, "unlabelled": rest}
+    return split, subsets

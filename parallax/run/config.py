@@ -14,6 +14,8 @@ from parallax.errors import ConfigError
 from parallax.plugin import nearest, plugin_root
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+Count = Annotated[int, Field(ge=0)]
 Patch = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 
 
@@ -27,7 +29,7 @@ class BudgetConfig(_Strict):
     steps: int | None = Field(None, ge=1)
     batch: int | None = Field(None, ge=1)
     patch: Patch | None = None
-    widths: tuple[int, ...] | None = None
+    widths: Widths | None = None
     learning_rate: float | None = Field(None, gt=0)
     weight_decay: float | None = Field(None, ge=0)
     augment: bool | None = None
@@ -41,9 +43,9 @@ class SplitConfig(_Strict):
     """Cases to train on, to keep for validation and to test on: counts drawn by a seed, or lists of ids."""
 
     seed: int = 0
-    train: int | list[str] | None = None
-    validation: int | list[str] = 0
-    test: int | list[str]
+    train: Count | list[str] | None = None
+    validation: Count | list[str] = 0
+    test: Count | list[str]
     allow_overlap: bool = False
 
 
@@ -79,7 +81,7 @@ class RunConfig(_Strict):
     title: str = ""
     notes: list[str] = Field(default_factory=list)
     data: str | None = None
-    datasets: dict[str, DatasetConfig] = Field(min_length=1)
+    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], DatasetConfig] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
     conditions: list[Condition] = Field(min_length=1)
     misalignments: dict[str, Misalignment] = Field(default_factory=dict)
@@ -102,24 +104,30 @@ class RunConfig(_Strict):
         return {"name": name, **level.model_dump(exclude_none=True)}
 
 
-def resolve(given: Mapping[str, Any], default: Path | None = None) -> RunConfig:
+def resolve(given: Mapping[str, Any], configfile: Path | None = None) -> RunConfig:
     """The configuration of a run from what Snakemake hands over.
 
-    Without a `run` key (no `--configfile` was given) the values lie over `config/quick.yaml`, so that
-    `--config methods=cmc,supervised` narrows the default run. Raises `ConfigError` naming the key.
+    Args:
+        given: the values of `--configfile` with those of `--config` laid over them.
+        configfile: the file of `--configfile`; None where none was given, and `config/quick.yaml` is meant.
+            `--config datasets=a,b` replaces a mapping by names, which are looked up again in this file.
+
+    Raises:
+        ConfigError: naming the key.
     """
+    base = configfile or plugin_root() / "config" / "quick.yaml"
     values = dict(given)
     if "run" not in values:
-        base = default or plugin_root() / "config" / "quick.yaml"
-        values = {**yaml.safe_load(base.read_text(encoding="utf-8")), **values}
+        values = {**_read(base), **values}
     values["methods"] = _names(values.get("methods"))
     if not isinstance(values.get("datasets"), Mapping):
-        values["datasets"] = _narrow(values, default)
+        values["datasets"] = _narrow(values, base)
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise _explained(error) from None
     _check_names(config)
+    _check_budgets(config)
     return config
 
 
@@ -127,10 +135,13 @@ def _names(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _narrow(values: Mapping[str, Any], default: Path | None) -> dict[str, Any]:
-    """`--config datasets=a,b` replaces the mapping by names: look them up again in the file of the run."""
-    base = default or plugin_root() / "config" / f"{values.get('run')}.yaml"
-    known = yaml.safe_load(base.read_text(encoding="utf-8"))["datasets"] if base.is_file() else {}
+def _read(path: Path) -> dict[str, Any]:
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return values if isinstance(values, dict) else {}
+
+
+def _narrow(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    known = _read(base).get("datasets") or {}
     wanted = _names(values.get("datasets")) or []
     for name in wanted:
         if name not in known:
@@ -199,3 +210,25 @@ def _check_names(config: RunConfig) -> None:
                     found=name,
                     remedy="define it under misalignments:, with a severity or rms_mm",
                 )
+
+
+def _check_budgets(config: RunConfig) -> None:
+    for name, dataset in config.datasets.items():
+        if config.budget.steps is None and dataset.budget.steps is None:
+            raise ConfigError(
+                "The configuration lacks the key 'steps'",
+                where="budget.steps",
+                expected="the number of optimiser steps",
+                found="none",
+                remedy="add it; config/README.md lists every key with an example",
+            )
+        budget = config.budget_of(name)
+        unit = 2 ** len(budget.widths)
+        if any(side % unit for side in budget.patch):
+            raise ConfigError(
+                "A patch does not fit the network",
+                where=f"budget.patch, as dataset {name} has it",
+                expected=f"sides that are multiples of {unit}, as there are {len(budget.widths)} widths",
+                found=" x ".join(map(str, budget.patch)),
+                remedy="change the patch, or the number of widths",
+            )

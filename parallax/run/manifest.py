@@ -11,7 +11,9 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from parallax.plugin import plugin_root
+from parallax.plugin import load_dataset, plugin_root
+from parallax.run.config import RunConfig
+from parallax.run.setup import fill_data
 
 
 def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
@@ -26,9 +28,20 @@ def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
         "seeds": {"training": config["seeds"], "splits": _split_seeds(config)},
         "machine": _machine(),
         "versions": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
+        "scans": _scans(config),
         "inputs": _hashes(run_dir, ("splits", "data")),
         "scores_sha256": _sha256(run_dir / "scores.parquet"),
     }
+
+
+def _scans(config: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """SHA-256 of every file of the user's that a dataset was read from, by dataset."""
+    run = RunConfig.model_validate(config)
+    hashes = {}
+    for name, entry in run.datasets.items():
+        dataset = load_dataset(entry.plugin or name, fill_data(entry, run.data))
+        hashes[name] = {path.as_posix(): _sha256(path) for path in dataset.inputs()}
+    return hashes
 
 
 def _split_seeds(config: dict[str, Any]) -> dict[str, int]:
@@ -54,7 +67,18 @@ def _machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_mib": round(psutil.virtual_memory().total / 2**20),
+        "gpus": _gpus(),
     }
+
+
+def _gpus() -> list[str]:
+    """Names of the GPUs as the driver tells them; asking torch would cost a second of import."""
+    try:
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 
 def _processor() -> str:

@@ -14,8 +14,9 @@ _CONTROL_S = 1.0  # what trains in less is a control and says nothing of how lon
 def progress_line(root: Path, method: str) -> str:
     """One line for the terminal, from the plan of the run and the cost files of finished runs."""
     plan = json.loads((root / "plan.json").read_text(encoding="utf-8"))
-    paths, cores = plan["runs"], plan["cores"]
-    seconds = {path: _train_s(root / "runs" / path / "cost.json") for path in paths}
+    paths, cores, waiting = plan["runs"], plan["cores"], set(plan["waiting"])
+    since = {path: plan["started"] if path in waiting else 0.0 for path in paths}
+    seconds = {path: _train_s(root / "runs" / path / "cost.json", since[path]) for path in paths}
     done = {path: s for path, s in seconds.items() if s is not None}
     left = [path for path in paths if path not in done]
     line = f"[{len(done)}/{len(paths)} runs] {method} done, {len(left)} left"
@@ -37,8 +38,11 @@ def _left_s(done: dict[str, float], left: list[str]) -> float | None:
     return sum(mean(by_method.get(name, trained)) for name in names)
 
 
-def _train_s(path: Path) -> float | None:
+def _train_s(path: Path, since: float) -> float | None:
+    """Seconds of training; None where the run is not done, or only an older version of it is."""
     try:
+        if path.stat().st_mtime < since:
+            return None
         return float(json.loads(path.read_text(encoding="utf-8"))["train_s"])
     except (OSError, ValueError, KeyError):
         return None

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -14,8 +15,10 @@ from parallax.run.setup import Setup
 from parallax.run.terminal import calm
 
 
-def begin(setup: Setup, cores: int) -> None:
+def begin(setup: Setup, cores: int, waiting: Sequence[str]) -> None:
     """Take the folder of the run for this process, and write the plan that progress is counted against.
+
+    `waiting` are the paths of the runs that this invocation trains.
 
     The lock is the kernel's, so it goes with the process however that ends: a killed run needs no unlocking.
     Exits with status 2 when another invocation works in the same folder.
@@ -28,6 +31,7 @@ def begin(setup: Setup, cores: int) -> None:
         "skipped": setup.skipped(),
         "started": time.time(),
         "cores": cores,
+        "waiting": list(waiting),
     }
     temporary = root / ".plan.json.tmp"
     temporary.write_text(json.dumps(plan), encoding="utf-8")
@@ -40,10 +44,22 @@ def begin(setup: Setup, cores: int) -> None:
 
 def end(setup: Setup) -> None:
     """Print the main table and where everything lies."""
+    _keep_wall(Path(setup.root))
+    show(setup)
+
+
+def failed(setup: Setup) -> None:
+    """Say where the logs of a failed job are, and that nothing finished is lost."""
+    _keep_wall(Path(setup.root))
+    print(
+        f"Some jobs failed: logs under {setup.root}/logs. What is finished stays; run the same command again."
+    )
+
+
+def show(setup: Setup) -> None:
+    """Print the main table of a finished run and where everything lies; nothing where there are no tables."""
     root = Path(setup.root)
-    _write_wall(root)
-    table = root / "tables"
-    if not table.is_dir():
+    if not (root / "tables").is_dir():
         return
     script = Path(__file__).parents[2] / "workflow" / "scripts" / "tables.py"
     command = [sys.executable, str(script), "--scores", f"{setup.root}/scores.parquet"]
@@ -54,19 +70,21 @@ def end(setup: Setup) -> None:
             print(f"  {what:<22} {(root / name).as_posix()}")
 
 
-def failed(setup: Setup) -> None:
-    """Say where the logs of a failed job are, and that nothing finished is lost."""
-    print(
-        f"Some jobs failed: logs under {setup.root}/logs. What is finished stays; run the same command again."
-    )
+def just_shown(setup: Setup) -> bool:
+    """Whether an invocation of the workflow ended, and so printed the table, within the last minute."""
+    wall = Path(setup.root) / "wall.json"
+    return wall.is_file() and time.time() - wall.stat().st_mtime < _JUST_S
 
 
-def _write_wall(root: Path) -> None:
-    plan = json.loads((root / "plan.json").read_text(encoding="utf-8"))
-    wall = {"wall_s": time.time() - plan["started"], "cores": plan["cores"]}
-    (root / "wall.json").write_text(json.dumps(wall), encoding="utf-8")
+def _keep_wall(root: Path) -> None:
+    """Add the wall time of this invocation to those before it: a run may take several."""
+    plan, path = json.loads((root / "plan.json").read_text(encoding="utf-8")), root / "wall.json"
+    spent = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    spent.append({"wall_s": round(time.time() - plan["started"], 1), "cores": plan["cores"]})
+    path.write_text(json.dumps(spent), encoding="utf-8")
 
 
+_JUST_S = 60.0
 _PLACES = (
     ("report/index.html", "report"),
     ("tables", "tables"),
@@ -93,3 +111,19 @@ def _hold(path: Path) -> IO[str]:
     # The file stays open, and so locked, as long as the process lives: nobody closes a detached descriptor.
     os.dup(handle.fileno())
     return handle
+
+
+def _main() -> None:
+    """Show the results of a configuration again, where Snakemake found nothing to do and said nothing."""
+    import yaml
+
+    from parallax.run.setup import make_setup
+
+    path = Path(sys.argv[1])
+    setup = make_setup(yaml.safe_load(path.read_text(encoding="utf-8")), path)
+    if not just_shown(setup):
+        show(setup)
+
+
+if __name__ == "__main__":
+    _main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,10 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from parallax.case import Task
+from parallax.case import Pairing, Task
 from parallax.data.dataset import Dataset
+from parallax.data.splits import case_index
 from parallax.errors import ConfigError
-from parallax.perturb.labels import n_labelled
+from parallax.perturb.labels import label_subsets
+from parallax.perturb.level import read_level
 from parallax.plugin import MethodCard, dataset_cards, load_dataset, method_cards, preset_switches
 from parallax.run.config import DatasetConfig, RunConfig, resolve
 from parallax.run.plan import Plan, Run, label_draws, labels_name, make_plan
@@ -41,6 +44,12 @@ class Setup:
     def dataset_options(self, name: str) -> dict[str, Any]:
         """Options of a dataset with `{data}` filled in."""
         return fill_data(self.config.datasets[name], self.config.data)
+
+    def scans_digest(self, name: str) -> str:
+        """Digest over path, size and time of every file that the dataset reads; no file is opened."""
+        stats = [(path.as_posix(), path.stat()) for path in self.datasets[name].inputs()]
+        lines = "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)
+        return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
     def plugin_of(self, name: str) -> str:
         """Name of the file under datasets/ that serves this dataset."""
@@ -91,9 +100,9 @@ class Setup:
         return source_hash(self.cards[name].path)
 
 
-def make_setup(given: Mapping[str, Any]) -> Setup:
+def make_setup(given: Mapping[str, Any], configfile: Path | None = None) -> Setup:
     """Resolve and check everything that can be checked before a job starts. Raises `UserError`."""
-    config = resolve(given)
+    config = resolve(given, configfile)
     datasets = {
         name: load_dataset(entry.plugin or name, fill_data(entry, config.data))
         for name, entry in config.datasets.items()
@@ -102,7 +111,8 @@ def make_setup(given: Mapping[str, Any]) -> Setup:
     setup = Setup(config, datasets, cards, make_plan(config, _tasks(datasets), cards))
     for name, dataset in datasets.items():
         dataset.check()
-        _check_fractions(config, name, dataset)
+        _check_splits(config, name, dataset)
+        _check_levels(setup, name)
     return setup
 
 
@@ -128,28 +138,23 @@ def fill_data(entry: DatasetConfig, data: str | None) -> dict[str, Any]:
     return filled
 
 
-def _check_fractions(config: RunConfig, name: str, dataset: Dataset) -> None:
-    split = config.datasets[name].split
-    n_cases = len(dataset.case_ids())
-    n_test = sum(part if isinstance(part, int) else len(part) for part in (split.test, split.validation))
-    if isinstance(split.train, list):
-        n_train = len(split.train)
-    else:
-        n_train = split.train if split.train is not None else n_cases - n_test
-        if n_train < 1 or n_train + n_test > n_cases:
-            raise ConfigError(
-                "The split asks for more cases than there are",
-                where=f"datasets.{name}.split",
-                expected=f"train + test of at most {n_cases}, and at least one of each",
-                found=f"train {n_train}, test {n_test}",
-                remedy="lower one of them",
-            )
-    for fraction in config.fractions():
-        if n_labelled(fraction, n_train) < 1:
-            raise ConfigError(
-                "A label fraction leaves no labelled case",
-                where=f"datasets.{name}: {fraction:g} of {n_train} training cases",
-                expected="at least one labelled case",
-                found="none",
-                remedy=f"use a fraction of at least {0.5 / n_train:.3f}, or more training cases",
-            )
+def _check_splits(config: RunConfig, name: str, dataset: Dataset) -> None:
+    """Make the split and every label subset as the workflow will, so that no job can fail over them."""
+    spec = config.datasets[name].split.model_dump()
+    try:
+        label_subsets(case_index(dataset), spec, config.fractions(), config.label_draws)
+    except ConfigError as error:
+        raise ConfigError(
+            error.what,
+            where=f"datasets.{name}, {error.where}",
+            expected=error.expected,
+            found=error.found,
+            remedy=error.remedy,
+        ) from error
+
+
+def _check_levels(setup: Setup, name: str) -> None:
+    task = setup.tasks[name]
+    wanted = {level for condition in setup.config.conditions for level in condition.misalignment}
+    for level in sorted(wanted) if task.pairing is not Pairing.UNPAIRED else ():
+        read_level(setup.misalignment(name, level), task)

@@ -60,6 +60,8 @@ def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Fi
     datasets = sorted({line.dataset for line in lines})
     styles, floor = line_styles(lines, context), _floor(lines, context)
     with matplotlib.style.context(style_file()):
+        if not datasets:
+            return _nothing(), "Nothing to draw: no method ran. The tables say why."
         figure = Figure(figsize=(max(3.2 * len(datasets), 4.5), 3.4))
         panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)
         for panel, dataset in zip(panels[0], datasets, strict=True):
@@ -73,6 +75,14 @@ def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Fi
         panels[0][0].set_ylim(floor, 1.01)
         _legend(figure, panels[0], styles)
     return figure, _caption(lines, axis, floor)
+
+
+def _nothing() -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5, 1.0))
+    figure.text(0.5, 0.5, "no method ran", ha="center", va="center", color="#666666")
+    return figure
 
 
 def save_figure(figure: Figure, stem: Path) -> None:

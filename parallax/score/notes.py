@@ -60,11 +60,12 @@ def all_notes(lines: Sequence[Line], context: Context) -> tuple[str, ...]:
 
 def _order_note(lines: Sequence[Line], context: Context) -> str:
     cases, fixed = most_cases(lines), "order is alphabetical (nnU-Net first, controls last)"
+    counted = f"{cases} test case{'' if cases == 1 else 's'}"
     if cases < LEAST_CASES:
-        return f"{cases} test cases: too few to rank; {fixed}."
+        return f"{counted}: too few to rank; {fixed}."
     if not can_rank(lines, context):
-        return f"{cases} test cases; this dataset is not ranked by its configuration; {fixed}."
-    return f"{cases} test cases; ordered by mean Dice (nnU-Net first, controls last); an order is no claim."
+        return f"{counted}; this dataset is not ranked by its configuration; {fixed}."
+    return f"{counted}; ordered by mean Dice (nnU-Net first, controls last); an order is no claim."
 
 
 def _kind_notes(lines: Sequence[Line], context: Context) -> list[str]:

@@ -43,12 +43,21 @@ def test_without_a_configfile_the_default_run_is_narrowed():
             "no misalignment called 'shfited'",
         ),
         ({"run": "a/b"}, "Where: run"),
+        ({"budget": {"batch": 1}}, "lacks the key 'steps'"),
+        ({"budget": {"steps": 9, "patch": [50, 50, 30]}}, r"phantom_heart.*multiples of 16.*50 x 50 x 30"),
         ({"datasets": "phantom_hart"}, "did you mean 'phantom_heart'"),
     ],
 )
 def test_mistakes_name_their_key(changes, message):
     with pytest.raises(ConfigError, match=message):
         resolve(_quick(**changes))
+
+
+def test_datasets_are_looked_up_in_the_file_that_was_given(tmp_path):
+    path = tmp_path / "any-name.yaml"
+    path.write_text(yaml.safe_dump(_quick(run="other")))
+    given = _quick(run="other", datasets="phantom_orbit")
+    assert list(resolve(given, path).datasets) == ["phantom_orbit"]
 
 
 def test_a_missing_key_is_named_with_what_is_there():

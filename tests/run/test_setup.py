@@ -91,5 +91,34 @@ def test_fraction_that_leaves_no_labelled_case(scans):
 def test_split_that_asks_for_too_many_cases(scans):
     given = _given(scans)
     given["datasets"]["mine"]["split"] = {"train": 3, "test": 2}
-    with pytest.raises(ConfigError, match="more cases than there are"):
+    with pytest.raises(ConfigError, match=r"datasets\.mine, split.*at most 4 cases"):
+        make_setup(given)
+
+
+def test_few_labelled_cases_are_counted_not_all_cases(scans):
+    manifest = (scans / "cases.csv").read_text().splitlines()
+    bare = [line.rsplit(",", 1)[0] + "," if i > 1 else line for i, line in enumerate(manifest)]
+    (scans / "cases.csv").write_text("\n".join(bare) + "\n")
+    with pytest.raises(ConfigError, match=r"datasets\.mine, split.*with labels"):
+        make_setup(_given(scans))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"misalignments": {"far": {"severity": 9}}}, "severity"),
+        ({"misalignments": {"far": {}}}, "one of severity"),
+        ({"misalignments": {"far": {"severity": 1, "rms_mm": 2.0}}}, "one of severity"),
+    ],
+)
+def test_levels_are_read_before_a_job_starts(scans, change, message):
+    conditions = [{"labels": [1.0], "misalignment": ["far"]}]
+    with pytest.raises(ConfigError, match=message):
+        make_setup(_given(scans, conditions=conditions, **change))
+
+
+def test_a_case_on_both_sides_is_refused(scans):
+    given = _given(scans)
+    given["datasets"]["mine"]["split"] = {"train": ["c1", "c2"], "test": ["c2"]}
+    with pytest.raises(ConfigError, match="both: c2"):
         make_setup(given)

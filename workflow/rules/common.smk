@@ -16,7 +16,9 @@ container: "docker://python:3.11-slim"
 
 
 try:
-    SETUP = make_setup(config)
+    SETUP = make_setup(
+        config, Path(workflow.configfiles[-1]) if workflow.configfiles else None
+    )
 except UserError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 
@@ -86,6 +88,16 @@ def budget_of(wildcards):
 
 def method_code(wildcards):
     return SETUP.method_hash(wildcards.method)
+
+
+def scratch_of(wildcards):
+    """A folder for checkpoints, so that no version of a method resumes from one of another version."""
+    return f"{ROOT}/scratch/{CELL.format(**wildcards)}/{method_code(wildcards)}"
+
+
+def scans_of(wildcards):
+    """Changes when a file of the dataset does."""
+    return SETUP.scans_digest(wildcards.dataset)
 
 
 def run_of(wildcards):

@@ -12,6 +12,7 @@ rule index:
     params:
         plugin=plugin_of,
         options=options_of,
+        scans=scans_of,
         code=dataset_code,
     shell:
         'python "$SCRIPTS"/index.py --dataset {params.plugin} --options {params.options:q}'
@@ -50,6 +51,7 @@ rule prepare:
     params:
         plugin=plugin_of,
         options=options_of,
+        scans=scans_of,
         code=code("prepare.py"),
         dataset_code=dataset_code,
     shell:

@@ -20,7 +20,7 @@ rule train:
         method_code=method_code,
         switches=switches_of,
         code=code("train.py"),
-        scratch=f"{ROOT}/scratch/{CELL}",
+        scratch=scratch_of,
     shell:
         'python "$SCRIPTS"/train.py --method {wildcards.method} --preset {wildcards.preset}'
         " --seed {wildcards.seed} --view {input} --budget {params.budget:q} --model {output.model}"

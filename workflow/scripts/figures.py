@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 from parallax.score.figures import BY_LABELS, BY_SHIFT, draw_curves, save_figure
@@ -31,6 +32,8 @@ def main() -> None:
         save_figure(figure, given.out / axis.name)
     for dataset in sorted({line.dataset for line in lines}):
         own = [line for line in lines if line.dataset == dataset]
+        if not any(math.isfinite(line.dice_mean) for line in own):
+            continue  # nothing was predicted; the tables say why
         figure, captions[f"case_{dataset}"] = draw_case(given.run_dir, table, own, context)
         save_figure(figure, given.out / f"case_{dataset}")
     write_text(json.dumps(captions, indent=1, ensure_ascii=False) + "\n", given.out / "captions.json")

@@ -5,10 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from parallax.data.splits import make_split, split_rng
 from parallax.data.store import read_json, write_json
 from parallax.errors import UserError
-from parallax.perturb.labels import draw_order, subset
+from parallax.perturb.labels import label_subsets
 from parallax.run.plan import labels_name
 
 
@@ -25,19 +24,10 @@ def arguments(argv):
 
 def main(argv):
     given = arguments(argv)
-    index, seed = read_json(given.cases), given.split.get("seed", 0)
-    strata, bare = index.get("strata", {}), set(index.get("without_labels", []))
-    split = make_split(index, given.split, draw_order(split_rng(seed), index["cases"], strata))
-    candidates = [case for case in split["train"] if case not in bare]
-    for draw in range(given.draws):
-        order = draw_order(split_rng(seed, draw), candidates, strata)
-        for fraction in map(float, given.fractions.split(",")):
-            labelled = sorted(subset(order, fraction))
-            unlabelled = [case for case in split["train"] if case not in set(labelled)]
-            write_json(
-                {"labelled": labelled, "unlabelled": unlabelled},
-                given.out_dir / f"{labels_name(fraction, draw)}.json",
-            )
+    fractions = [float(fraction) for fraction in given.fractions.split(",")]
+    split, subsets = label_subsets(read_json(given.cases), given.split, fractions, given.draws)
+    for (fraction, draw), cases in subsets.items():
+        write_json(cases, given.out_dir / f"{labels_name(fraction, draw)}.json")
     write_json(split, given.out)
 
 
