@@ -11,7 +11,14 @@ from typing import Any
 
 from parallax.case import Case, Modality, Pairing, Task, Volume
 from parallax.data.dataset import Dataset
-from parallax.data.manifest import Row, find_manifest, nnunet_channels, nnunet_description, read_manifest
+from parallax.data.manifest import (
+    Row,
+    find_manifest,
+    nnunet_channels,
+    nnunet_classes,
+    nnunet_description,
+    read_manifest,
+)
 from parallax.data.volumes import check_same_grid, read_grid, read_label_map, read_volume
 from parallax.errors import ConfigError, DataError
 
@@ -151,7 +158,7 @@ class Folder(Dataset):
     def _classes(self) -> Classes:
         given = self.options.get("classes")
         if given is None and self._nnunet is not None:
-            given = {k: v for k, v in self._nnunet.get("labels", {}).items() if k != "background"}
+            given = nnunet_classes(self._nnunet, str(self.root / "dataset.json"))
         if not isinstance(given, Mapping) or not given:
             raise _error("classes", "structure: raw value, or structure: {values: [..]}", repr(given))
         return _read_classes(given, self.options.get("ignore_values", []))

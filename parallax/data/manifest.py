@@ -40,7 +40,11 @@ def read_manifest(root: Path, manifest: Path | None, modalities: Sequence[str]) 
         DataError: the list is absent or malformed, or a case occurs twice; the row is named.
     """
     if manifest is None or manifest.name == "dataset.json":
-        rows = _read_nnunet(manifest.parent if manifest else root, modalities)
+        folder = manifest.parent if manifest else root
+        if _is_datalist(folder):
+            rows = _read_datalist(folder / "dataset.json", folder, modalities)
+        else:
+            rows = _read_nnunet(folder, modalities)
     elif manifest.suffix == ".csv":
         rows = _read_csv(manifest, root, modalities)
     elif manifest.suffix == ".json":
@@ -76,6 +80,20 @@ def nnunet_description(folder: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not ({"channel_names", "modality"} & set(values)):
         raise _error("channel_names (or modality)", "neither", f"{folder / 'dataset.json'}")
     return values
+
+
+def nnunet_classes(description: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Structure name to label value, from either order of the two (version 2: name first, version 1: value).
+
+    Raises:
+        DataError: there is a label `ignore`, which means voxels that nobody knows.
+    """
+    labels = dict(description.get("labels", {}))
+    if labels and all(str(key).isdigit() for key in labels):
+        labels = {str(name): int(value) for value, name in labels.items()}
+    if "ignore" in labels:
+        raise _error("structures and background alone", "the label `ignore`", where)
+    return {name: value for name, value in labels.items() if name != "background"}
 
 
 def nnunet_channels(description: Mapping[str, Any]) -> dict[str, str]:
@@ -141,6 +159,12 @@ def _nnunet_row(
     return Row(
         case, ordered, dict.fromkeys(ordered, label) if label.exists() else {}, f"{folder}, case {case}"
     )
+
+
+def _is_datalist(folder: Path) -> bool:
+    """A Decathlon folder: its `dataset.json` lists pairs, and no file name ends in a channel number."""
+    listed = isinstance(nnunet_description(folder).get("training"), list)
+    return listed and not any((folder / "imagesTr").glob("*_0000.*"))
 
 
 def _read_datalist(path: Path, root: Path, modalities: Sequence[str]) -> list[Row]:

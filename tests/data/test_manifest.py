@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from parallax.data.manifest import find_manifest, read_manifest
+from parallax.data.manifest import find_manifest, nnunet_classes, read_manifest
 from parallax.errors import ConfigError, DataError
 
 
@@ -76,6 +76,22 @@ def test_monai_datalist(tmp_path):
     assert (a.case, a.labels["T1"], a.labels["T2"]) == ("a", tmp_path / "a.nii.gz", tmp_path / "a.nii.gz")
     assert (b.case, list(b.images), list(b.labels)) == ("second", ["T1"], ["T1"])
     assert (c.case, c.labels) == ("c", {})
+
+
+def test_a_decathlon_folder_is_a_datalist_called_dataset_json(tmp_path):
+    items = [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}]
+    write(
+        tmp_path / "dataset.json", {"modality": {"0": "CT"}, "labels": {"0": "background"}, "training": items}
+    )
+    (row,) = read_manifest(tmp_path, None, ["CT"])
+    assert (row.case, row.images["CT"]) == ("a", tmp_path / "imagesTr" / "a.nii.gz")
+
+
+def test_classes_of_both_versions_of_nnunet():
+    assert nnunet_classes({"labels": {"background": 0, "liver": 1}}, "x") == {"liver": 1}
+    assert nnunet_classes({"labels": {"0": "background", "1": "liver"}}, "x") == {"liver": 1}
+    with pytest.raises(DataError, match="ignore"):
+        nnunet_classes({"labels": {"background": 0, "liver": 1, "ignore": 2}}, "x")
 
 
 def test_malformed_datalist_names_the_item(tmp_path):

@@ -122,3 +122,12 @@ def test_a_case_on_both_sides_is_refused(scans):
     given["datasets"]["mine"]["split"] = {"train": ["c1", "c2"], "test": ["c2"]}
     with pytest.raises(ConfigError, match="both: c2"):
         make_setup(given)
+
+
+def test_a_changed_scan_or_list_changes_the_digest(scans):
+    first = make_setup(_given(scans)).scans_digest("mine")
+    assert make_setup(_given(scans)).scans_digest("mine") == first
+    _write(scans / "c0.nii.gz", np.zeros(SIZE, np.float32))
+    second = make_setup(_given(scans)).scans_digest("mine")
+    (scans / "cases.csv").write_text((scans / "cases.csv").read_text() + "c9,c1.nii.gz,c1_label.nii.gz\n")
+    assert len({first, second, make_setup(_given(scans)).scans_digest("mine")}) == 3

@@ -43,6 +43,12 @@ def test_a_run_of_controls_alone_is_drawn_too():
     assert "left out" in draw_curves(lines_of(), BY_LABELS, CONTEXT)[1]
 
 
+def test_a_run_in_which_nothing_ran_still_has_its_figures(tmp_path):
+    figure, caption = draw_curves([], BY_SHIFT, CONTEXT)
+    save_figure(figure, tmp_path / "empty")
+    assert "no method ran" in caption
+
+
 def test_a_control_far_below_the_methods_is_written_not_drawn():
     rows = [*method_rows("nnunet", 0.8), *method_rows("mean_shape", 0.3)]
     figure, caption = draw_curves(summarise(to_frame(rows)), BY_LABELS, CONTEXT)

@@ -56,6 +56,9 @@ def digest(value):
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
+PUBLISHED = digest((plugin_root() / "results" / "published.csv").read_text())
+
+
 def plugin_of(wildcards):
     return SETUP.plugin_of(wildcards.dataset)
 

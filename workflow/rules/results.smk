@@ -29,6 +29,7 @@ rule tables:
         f"{ROOT}/benchmarks/tables.tsv"
     params:
         notes=run_notes,
+        published=PUBLISHED,
         code=code("tables.py"),
     shell:
         'python "$SCRIPTS"/tables.py --scores {input.scores} --costs {input.costs} --notes {params.notes:q}'
@@ -62,6 +63,7 @@ rule report:
     benchmark:
         f"{ROOT}/benchmarks/report.tsv"
     params:
+        published=PUBLISHED,
         code=code("report.py"),
     shell:
         'python "$SCRIPTS"/report.py --run-dir $ROOT --out {output} > {log} 2>&1'
