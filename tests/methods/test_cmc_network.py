@@ -133,3 +133,12 @@ def test_fusion_modes_weightings_and_energies_change_the_output():
             attention.gamma.data.fill_(1.0)
         outputs.append(eval_logits(made, x))
     assert all(not torch.allclose(outputs[0], other, atol=1e-4) for other in outputs[1:])
+
+
+@pytest.mark.parametrize("nesting", ["net", "student", None])
+def test_weights_whose_names_do_not_match_are_never_taken_in_silence(tmp_path, nesting):
+    weights = method().build().state_dict()
+    wrong = {nesting: weights} if nesting else {f"module.{key}": value for key, value in weights.items()}
+    torch.save(wrong, tmp_path / "weights.pt")
+    with pytest.raises(RuntimeError, match=r"Missing key\(s\)"):
+        method().load(tmp_path)
