@@ -8,11 +8,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from parallax.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from parallax.data.inspect import Inspection
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -39,6 +44,34 @@ def list_plugins() -> None:
     for dataset in dataset_cards().values():
         datasets.add_row(dataset.name, dataset.title, dataset.source)
     console.print(methods, datasets)
+
+
+@app.command("check-data")
+def check_data(
+    name: Annotated[str, typer.Argument(help="a dataset, as `parallax list` names it")],
+    path: Annotated[Path, typer.Argument(help="the folder that its download was unpacked into")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Read a whole download and say whether a run would work: exit status 0 only then."""
+    from parallax.data.inspect import inspect_dataset
+    from parallax.data.scans import ScanDataset
+    from parallax.plugin import load_dataset
+
+    dataset = load_dataset(name, {"root": str(path)})
+    if not isinstance(dataset, ScanDataset):
+        raise ConfigError(
+            f"Dataset {name!r} is no download",
+            where="parallax check-data",
+            expected="a dataset that is read as it unpacks",
+            found=name,
+            remedy="for your own scans write a configuration and run `parallax plan CONFIG`",
+        )
+    found = inspect_dataset(dataset)
+    if as_json:
+        sys.stdout.write(json.dumps(found.to_json(), indent=1) + "\n")
+    else:
+        _print_inspection(found, dataset.values.structures)
+    sys.exit(0 if found.usable else 1)
 
 
 @app.command()
@@ -102,6 +135,28 @@ def main() -> None:
             raise
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(2)
+
+
+def _print_inspection(found: Inspection, structures: Iterable[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from parallax.data.inspect import modality_rows, structure_rows
+
+    console = Console()
+    scans = Table("modality", "scans", "labelled", "size", "spacing (mm)", title=f"{found.dataset}: scans")
+    for row in modality_rows(found.scans):
+        scans.add_row(*row)
+    volumes = Table("structure", "modality", "shown in", "volume (mL), least / median / largest")
+    for row in structure_rows(found.scans, structures):
+        volumes.add_row(*row)
+    console.print(scans, volumes)
+    for repair, count in sorted(found.repairs().items()):
+        console.print(f"repair in {count} of {len(found.scans)} scans: {repair}", highlight=False)
+    for scan in found.scans:
+        if scan.problem:
+            console.print(f"problem, case {scan.case}, {scan.modality}: {scan.problem}", highlight=False)
+    console.print("A run would work." if found.usable else "A run would not work.", highlight=False)
 
 
 def _no_nan(row: dict[str, Any]) -> dict[str, Any]:
