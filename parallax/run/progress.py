@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -22,7 +23,7 @@ def progress_line(root: Path, method: str) -> str:
     line = f"[{len(done)}/{len(paths)} runs] {method} done, {len(left)} left"
     seconds_left = _left_s(done, left)
     if left and seconds_left is not None:
-        line += f", about {seconds_left / cores / 60:.0f} min of training"
+        line += f", about {math.ceil(seconds_left / cores / 60)} min of training"
     return line
 
 
