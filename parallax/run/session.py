@@ -71,7 +71,7 @@ def show(setup: Setup) -> None:
 
 
 def just_shown(setup: Setup) -> bool:
-    """Whether an invocation of the workflow ended, and so printed the table, within the last minute."""
+    """Whether an invocation of the workflow ended, and so printed the table, a moment ago."""
     wall = Path(setup.root) / "wall.json"
     return wall.is_file() and time.time() - wall.stat().st_mtime < _JUST_S
 
@@ -84,7 +84,7 @@ def _keep_wall(root: Path) -> None:
     path.write_text(json.dumps(spent), encoding="utf-8")
 
 
-_JUST_S = 60.0
+_JUST_S = 15.0
 _PLACES = (
     ("report/index.html", "report"),
     ("tables", "tables"),
