@@ -66,7 +66,7 @@ def main() -> None:
     total = sum(rows.values())
     parts = invocations(root)
     wall_s, cores = sum(part["wall_s"] for part in parts), max(part["cores"] for part in parts)
-    print(f"{root}: {wall_s / 60:.1f} min on {cores} cores in {len(parts)} invocations")
+    print(f"{root}: {wall_s / 60:.1f} min on {cores} cores (invocations: {len(parts)})")
     if rows["bookkeeping and waiting"] < 0:
         sys.exit(
             "An invocation was killed and left no time: run it again from nothing to see where time goes."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from parallax.case import Case, Modality, Pairing, Task, Volume
-from parallax.data.dataset import Dataset
+from parallax.data.dataset import Dataset, modality_strata
 from parallax.data.manifest import (
     Row,
     find_manifest,
@@ -86,8 +86,7 @@ class Folder(Dataset):
 
     def strata(self) -> Mapping[str, str]:
         """Which modalities a case has, where cases differ in that."""
-        held = {case: "+".join(row.images) for case, row in self._rows.items()}
-        return held if len(set(held.values())) > 1 else {}
+        return modality_strata({case: row.images for case, row in self._rows.items()})
 
     def inputs(self) -> list[Path]:
         """The list of cases, and every image and label map in it."""
@@ -100,13 +99,7 @@ class Folder(Dataset):
             try:
                 self._check_row(row)
             except DataError as error:
-                raise type(error)(
-                    error.what,
-                    where=f"{row.where}, case {row.case}: {error.where}",
-                    expected=error.expected,
-                    found=error.found,
-                    remedy=error.remedy,
-                ) from error
+                raise error.within(f"{row.where}, case {row.case}") from error
 
     def read(self, case_id: str, folder: Path) -> Case:
         """Read a case where it lies; label maps take the affine of their image."""

@@ -101,22 +101,12 @@ def plan(
     ] = None,
 ) -> None:
     """Say what a run would do: runs by method, and what is skipped for which reason."""
-    import yaml
     from rich.console import Console
     from rich.table import Table
 
-    from parallax.run.setup import make_setup
+    from parallax.run.setup import read_setup
 
-    if not config.is_file():
-        raise ConfigError(
-            "There is no such configuration",
-            where=str(config),
-            expected="a YAML file, such as config/quick.yaml",
-            found="no file",
-            remedy="correct the path",
-        )
-    values = yaml.safe_load(config.read_text(encoding="utf-8"))
-    setup = make_setup(values | ({"data": data} if data else {}), config)
+    setup = read_setup(config, data)
     table = Table(
         "method", "runs", "skipped", "why", title=f"{setup.config.run}: {len(setup.plan.runs)} runs"
     )

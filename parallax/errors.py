@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class UserError(Exception):
     """A mistake of the user's that Parallax can name. Printed as one paragraph, without a traceback.
@@ -17,6 +19,16 @@ class UserError(Exception):
     def __init__(self, what: str, *, where: str, expected: str, found: str, remedy: str) -> None:
         self.what, self.where, self.expected, self.found, self.remedy = what, where, expected, found, remedy
         super().__init__(f"{what}. Where: {where}. Expected: {expected}. Found: {found}. Remedy: {remedy}.")
+
+    def within(self, where: str) -> Self:
+        """The same error, met inside `where`: a row of a list, a dataset of a configuration."""
+        return type(self)(
+            self.what,
+            where=f"{where}, {self.where}",
+            expected=self.expected,
+            found=self.found,
+            remedy=self.remedy,
+        )
 
 
 class ConfigError(UserError):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from parallax.case import Case, Task
+
+
+def modality_strata(held: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """Case to the modalities that it has (`CT+MR`), where cases differ in that; else empty: one stratum."""
+    strata = {case: "+".join(modalities) for case, modalities in held.items()}
+    return strata if len(set(strata.values())) > 1 else {}
 
 
 class Dataset(ABC):

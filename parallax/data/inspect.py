@@ -135,8 +135,11 @@ def _header_repairs(path: Path) -> list[str]:
 def _label_repairs(path: Path, values: Values) -> list[str]:
     import nibabel
 
-    data = np.asanyarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
-    found = ["label map: stored as floats, read as integers"] if data.dtype.kind == "f" else []
+    image: Any = nibabel.load(path)
+    found = ["label map: stored as floats, read as integers"] if image.get_data_dtype().kind == "f" else []
+    if not values.aliases:
+        return found  # nothing to look for: the voxels need not be read a second time
+    data = np.asanyarray(image.dataobj)
     strays = sorted(stray for stray in values.aliases if bool((data == stray).any()))
     return found + [f"label map: value {stray} is read as {values.aliases[stray]}" for stray in strays]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from parallax.case import Case, Modality, Pairing, Task
-from parallax.data.dataset import Dataset
+from parallax.data.dataset import Dataset, modality_strata
 from parallax.data.layouts import Values
 from parallax.data.volumes import check_same_grid, read_grid, read_label_map, read_volume
 from parallax.errors import ConfigError, DataError
@@ -114,8 +114,7 @@ class ScanDataset(Dataset):
 
     def strata(self) -> Mapping[str, str]:
         """Which modalities a case has, where cases differ in that."""
-        held = {case: "+".join(scan.modality for scan in scans) for case, scans in self._cases.items()}
-        return held if len(set(held.values())) > 1 else {}
+        return modality_strata({case: [s.modality for s in scans] for case, scans in self._cases.items()})
 
     def inputs(self) -> list[Path]:
         """Every image and label map that a run uses."""

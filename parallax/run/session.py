@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from parallax.run.setup import Setup
+from parallax.run.setup import Setup, read_setup
 from parallax.run.terminal import calm
 
 
@@ -115,12 +115,7 @@ def _hold(path: Path) -> IO[str]:
 
 def _main() -> None:
     """Show the results of a configuration again, where Snakemake found nothing to do and said nothing."""
-    import yaml
-
-    from parallax.run.setup import make_setup
-
-    path = Path(sys.argv[1])
-    setup = make_setup(yaml.safe_load(path.read_text(encoding="utf-8")), path)
+    setup = read_setup(Path(sys.argv[1]))
     if not just_shown(setup):
         show(setup)
 

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from parallax.case import Pairing, Task
 from parallax.data.dataset import Dataset
 from parallax.data.splits import case_index
@@ -116,6 +118,20 @@ def make_setup(given: Mapping[str, Any], configfile: Path | None = None) -> Setu
     return setup
 
 
+def read_setup(path: Path, data: str | None = None) -> Setup:
+    """The setup of a configuration file, without Snakemake. Raises `UserError`."""
+    if not path.is_file():
+        raise ConfigError(
+            "There is no such configuration",
+            where=str(path),
+            expected="a YAML file, such as config/quick.yaml",
+            found="no file",
+            remedy="correct the path",
+        )
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return make_setup(values | ({"data": data} if data else {}), path)
+
+
 def _tasks(datasets: Mapping[str, Dataset]) -> dict[str, Task]:
     return {name: dataset.task for name, dataset in datasets.items()}
 
@@ -144,13 +160,7 @@ def _check_splits(config: RunConfig, name: str, dataset: Dataset) -> None:
     try:
         label_subsets(case_index(dataset), spec, config.fractions(), config.label_draws)
     except ConfigError as error:
-        raise ConfigError(
-            error.what,
-            where=f"datasets.{name}, {error.where}",
-            expected=error.expected,
-            found=error.found,
-            remedy=error.remedy,
-        ) from error
+        raise error.within(f"datasets.{name}") from error
 
 
 def _check_levels(setup: Setup, name: str) -> None:

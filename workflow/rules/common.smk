@@ -29,7 +29,7 @@ RUNS = {run.path: run for run in SETUP.plan.runs}
 
 # Jobs run in the Python of this process and find scripts and results wherever the working directory is.
 # glibc shall keep freed memory: giving each large tensor back to the system and asking for it again costs a
-# training step on a CPU 5 to 16 % (page faults). Other systems ignore the two names.
+# training on a CPU 3 to 17 % of its time (page faults). Other systems ignore the two names.
 shell.prefix(
     f"PATH={quote(str(Path(sys.executable).parent))}:$PATH;"
     f" SCRIPTS={quote(SCRIPTS.as_posix())}; ROOT={quote(ROOT)};"
