@@ -233,7 +233,7 @@ def _integers(array: NDArray[Any], path: Path) -> NDArray[np.int64]:
 
 
 def _map_values(values: NDArray[np.int64], table: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
-    raw, counts = np.unique(values, return_counts=True)
+    raw, counts = _census(values)
     held = zip(raw.tolist(), counts.tolist(), strict=True)
     unknown = [f"{value} ({n} voxels)" for value, n in held if value not in table]
     if unknown:
@@ -244,6 +244,17 @@ def _map_values(values: NDArray[np.int64], table: Mapping[int, int], path: Path)
             found=", ".join(unknown[:12]) + (" and more" if len(unknown) > 12 else ""),
             remedy="add the value to a structure of the task, or list it as one to leave out",
         )
-    ids = np.array([table[v] for v in raw.tolist()], dtype=np.uint8)
-    result: NDArray[np.uint8] = ids[np.searchsorted(raw, values)]
+    ids = np.zeros(int(raw[-1] - raw[0]) + 1, dtype=np.uint8)
+    ids[raw - raw[0]] = [table[v] for v in raw.tolist()]
+    result: NDArray[np.uint8] = ids[values - raw[0]]
     return result
+
+
+def _census(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Values that occur, ascending, and how often."""
+    low = int(values.min())
+    if int(values.max()) - low > 1 << 16:  # counting would take more memory than sorting
+        return np.unique(values, return_counts=True)
+    counts = np.bincount((values - low).ravel())
+    raw = np.flatnonzero(counts)
+    return raw + low, counts[raw]

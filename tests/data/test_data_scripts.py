@@ -1,6 +1,5 @@
 """The five scripts of the data stages, one after the other, on a small folder of paired scans."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -8,24 +7,14 @@ import sys
 import numpy as np
 import pytest
 from balls import ball_volumes, centred_affine
+from data_scripts import SCRIPTS, run
 
 from parallax.case import Volume
 from parallax.data.store import load_test_views, load_train_view, read_json
 from parallax.data.volumes import write_volume
 from parallax.errors import ConfigError
-from parallax.plugin import plugin_root
 
-SCRIPTS = plugin_root() / "workflow" / "scripts"
 N_CASES = 8
-
-
-def run(script, **arguments):
-    spec = importlib.util.spec_from_file_location(f"script_{script}", SCRIPTS / f"{script}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main(
-        [text for key, value in arguments.items() for text in (f"--{key.replace('_', '-')}", str(value))]
-    )
 
 
 def write_scans(root):
