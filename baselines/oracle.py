@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from parallax.case import Prediction, TestView, TrainView
+from parallax.data.frame import resample_labels
 from parallax.learn.method import Cost, Method
 
 
 class Oracle(Method):
-    """The truth, read from the test view."""
+    """The truth, read from the test view; as `broadcast`, that of the first modality, copied to all."""
 
     name = "oracle"
     title = "Oracle (control)"
     source = "control of this suite"
     adapter = "native"
-    presets = {"paper": {}}  # noqa: RUF012 (read as a literal)
+    presets = {"paper": {"copied": False}, "broadcast": {"copied": True}}  # noqa: RUF012 (read as a literal)
+    preset_adapters = {"broadcast": "broadcast"}  # noqa: RUF012
     control = True
     needs_truth = True
     no_released = "a control has no publication"
@@ -32,7 +34,11 @@ class Oracle(Method):
         """Nothing to read."""
 
     def predict(self, view: TestView) -> Prediction:
-        """The native label maps of the case."""
+        """The native label maps of the case, or its reference modality's on every grid."""
         if view.truth is None:
             raise ValueError(f"the oracle was given no truth for case {view.sample.case}")
-        return Prediction({name: volume.array.astype("uint8") for name, volume in view.truth.items()})
+        if not self.switches["copied"]:
+            return Prediction({name: volume.array.astype("uint8") for name, volume in view.truth.items()})
+        reference = next(name for name in view.task.modality_names if name in view.truth)
+        whole = view.truth[reference]
+        return Prediction({name: resample_labels(whole, own.grid) for name, own in view.truth.items()})

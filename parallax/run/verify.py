@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,23 +34,45 @@ def problems(run_dir: Path) -> list[str]:
 
 
 def control_problems(scores: pd.DataFrame) -> list[str]:
-    """Controls out of their band (oracle: Dice 1, HD95 0; empty: Dice 0, all exactly) and failed runs."""
+    """Failed runs, and controls out of their band.
+
+    Exactly: oracle Dice 1 and HD95 0, its copied preset Dice equal to the ceiling, empty Dice 0.
+    """
     found = []
     for method, metric, exact in (
         ("oracle", "dice", 1.0),
         ("oracle", "hd95_mm", 0.0),
         ("empty", "dice", 0.0),
     ):
-        rows = scores[(scores.method == method) & (scores.metric == metric) & scores.value.notna()]
-        wrong = rows[rows.value != exact]
-        if len(wrong):
-            first = wrong.iloc[0]
-            where = f"{first.dataset} {first.case} {first.modality} {first.structure}"
-            found.append(f"{method} has {metric} {first.value} instead of {exact} at {where}")
+        own = (scores.method == method) & (scores.adapter != "broadcast") & (scores.metric == metric)
+        wrong = scores[own & scores.value.notna() & (scores.value != exact)]
+        found += [f"{method} has {metric} {r.value} instead of {exact} at {_place(r)}" for r in _first(wrong)]
+    found += _copied_problems(scores[(scores.method == "oracle") & (scores.adapter == "broadcast")])
     failed = scores[scores.status == "failed"]
     for dataset, method, reason in failed[["dataset", "method", "reason"]].drop_duplicates().to_numpy():
         found.append(f"{method} failed on {dataset}: {reason}")
     return found
+
+
+def _copied_problems(scores: pd.DataFrame) -> list[str]:
+    """A perfect map that is copied to every modality loses exactly what the printed ceiling says."""
+    keys = ["dataset", "misalignment", "label_fraction", "case", "modality", "structure"]
+    wide = scores.pivot_table("value", keys, "metric", aggfunc="first").reset_index()
+    if wide.empty:
+        return []
+    wrong = wide[wide.dice.notna() & (wide.dice != wide.dice_ceiling)]
+    return [
+        f"the copied oracle has dice {r.dice}, its ceiling is {r.dice_ceiling}, at {_place(r)}"
+        for r in _first(wrong)
+    ]
+
+
+def _first(rows: pd.DataFrame) -> list[Any]:
+    return list(rows.head(1).itertuples())
+
+
+def _place(row: Any) -> str:
+    return f"{row.dataset} {row.case} {row.modality} {row.structure}"
 
 
 def main() -> None:

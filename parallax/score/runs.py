@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from parallax.case import Adapter, Task, Volume
 from parallax.errors import DataError, UserError
@@ -106,19 +105,6 @@ def score_run(
     return rows
 
 
-def resample_labels(labels: Volume, onto: Volume) -> NDArray[np.uint8]:
-    """A label map on the grid of another volume, nearest neighbour through world coordinates."""
-    from scipy.ndimage import affine_transform
-
-    matrix = np.linalg.inv(labels.affine) @ onto.affine
-    if labels.array.shape == onto.array.shape and np.allclose(matrix, np.eye(4), atol=1e-6):
-        return labels.array.astype(np.uint8)
-    moved = affine_transform(
-        labels.array.astype(np.uint8), matrix[:3, :3], matrix[:3, 3], output_shape=onto.array.shape, order=0
-    )
-    return np.asarray(moved, dtype=np.uint8)
-
-
 def _test_case(name: str, entry: Mapping[str, Any], moved: Mapping[str, Any]) -> TestCase:
     return TestCase(
         id=name,
@@ -179,9 +165,11 @@ def _rows(
 
 def _ceiling_rows(run: RunInfo, case: TestCase, truths: Mapping[str, Volume], task: Task) -> Iterator[Row]:
     """Dice of the reference modality's truth, copied onto every other modality's grid."""
+    from parallax.data.frame import resample_labels
+
     reference = next((name for name in task.modality_names if name in truths), None)
     for modality, truth in truths.items():
-        copied = resample_labels(truths[str(reference)], truth)
+        copied = resample_labels(truths[str(reference)], truth.grid)
         for structure, label in task.classes.items():
             a, b = truth.array == label, copied == label
             total = int(a.sum()) + int(b.sum())

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from toy import toy_sample, toy_task, toy_test_view, toy_view, without_labels
 
-from parallax.case import Grid
-from parallax.plugin import load_method
+from parallax.case import Grid, Volume
+from parallax.plugin import load_method, method_card
 
 
-def fitted(name, view, tmp_path):
-    method = load_method(name)(view.task, None, switches={}, seed=0)
+def fitted(name, view, tmp_path, preset="paper"):
+    switches = method_card(name).presets[preset]
+    method = load_method(name)(view.task, None, switches=switches, seed=0)
     cost = method.fit(view, tmp_path)
     assert (cost.parameters, cost.steps, cost.train_s) == (0, 0, 0.0)
     method.save(tmp_path / "model")
-    again = load_method(name)(view.task, None, switches={}, seed=0)
+    again = load_method(name)(view.task, None, switches=switches, seed=0)
     again.load(tmp_path / "model")
     return again
 
@@ -28,6 +29,19 @@ def test_oracle_returns_the_truth(tmp_path):
     maps = fitted("oracle", toy_view(task), tmp_path).predict(view).label_maps
     assert list(maps) == ["M0"]
     assert np.array_equal(maps["M0"], view.truth["M0"].array)
+
+
+def test_copied_oracle_puts_the_first_modality_on_every_grid(tmp_path):
+    task = toy_task()
+    view = toy_test_view(task, with_truth=True)
+    first, turned = view.truth["M0"], np.diag([-1.0, 1.0, 1.0, 1.0])
+    turned[0, 3] = first.array.shape[0] - 1
+    other = Volume(np.zeros_like(first.array), first.affine @ turned)
+    view = dataclasses.replace(view, truth={"M0": first, "M1": other})
+    maps = fitted("oracle", toy_view(task), tmp_path, "broadcast").predict(view).label_maps
+    assert np.array_equal(maps["M0"], first.array)
+    assert np.array_equal(maps["M1"], first.array[::-1])
+    assert maps["M0"].any()
 
 
 def test_oracle_without_truth_is_an_error(tmp_path):

@@ -13,7 +13,7 @@ from parallax.errors import DataError, GeometryError
 from parallax.plugin import plugin_root
 from parallax.score.compare import score_pair
 from parallax.score.metrics import METRICS
-from parallax.score.runs import CEILING, read_run_info, resample_labels, score_run
+from parallax.score.runs import CEILING, read_run_info, score_run
 from parallax.score.table import read_rows
 
 INFO = read_run_info(RUN)
@@ -88,13 +88,6 @@ def test_broadcast_rows_carry_their_ceiling(data, tmp_path):
     # A map perfect on CT, copied to MR, reaches exactly the ceiling there.
     assert values(rows, metric=CEILING, modality="MR") == values(rows, metric="dice", modality="MR")
     assert max(values(rows, metric=CEILING, modality="MR")) < 0.9
-
-
-def test_labels_are_resampled_through_world_coordinates():
-    labels = Volume(ball(), AFFINE)
-    flipped = AFFINE @ np.array([[-1, 0, 0, SHAPE[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-    onto = Volume(np.zeros(SHAPE, np.uint8), flipped)
-    np.testing.assert_array_equal(resample_labels(labels, onto), ball()[::-1])
 
 
 def test_a_run_must_say_what_it_is():
