@@ -13,7 +13,7 @@ CONFIG ?=
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: all test check smoke clean
+.PHONY: all test check smoke discriminate clean
 all: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS) -- all
 	@$(if $(ARGS),true,$(BIN)/python -m parallax.run.session $(or $(CONFIG),config/quick.yaml))
@@ -23,6 +23,11 @@ test: $(READY)
 
 smoke: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile config/smoke.yaml $(ARGS) -- all
+
+# Do the phantoms tell methods apart? Rewrites the tables of docs/discrimination.md.
+discriminate: $(READY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile config/discriminate.yaml $(ARGS) -- all
+	@$(BIN)/python studies/discriminate.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .
