@@ -24,7 +24,7 @@ from parallax.perturb.spline import Flow, random_flow
 
 #: Makes of an elastic field and a scale the whole field that is applied.
 Joint = Callable[[Field, float], Field]
-#: Distance of knots where none is configured: the middle of the 20 to 40 mm of registration papers.
+#: Distance of knots where none is configured: bends organs, and crumples none at common sizes.
 KNOT_MM = 30.0
 #: Closest knots that may be asked for: the lattice of a whole abdomen then takes some 100 MB.
 LEAST_KNOT_MM = 10.0

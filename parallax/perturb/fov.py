@@ -11,7 +11,7 @@ import numpy as np
 from parallax.case import Case, Volume
 from parallax.perturb.displacement import axis_along, bad_level, structures
 
-#: Covered fraction at severities 0 to 4: MR series cover 60 to 100 % of the height of a CT.
+#: Covered fraction at severities 0 to 4.
 SEVERITY_FRACTION = (1.0, 0.9, 0.8, 0.7, 0.6)
 
 

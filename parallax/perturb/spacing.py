@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from parallax.case import Case, Volume
 from parallax.perturb.displacement import Array, bad_level, slice_axis
 
-#: Slice thickness over that of the case at severities 0 to 4: clinical slices are 3 to 8 mm thick, so 2 mm
-#: become 8 mm at most.
+#: Slice thickness over that of the case at severities 0 to 4; the last makes 8 mm of 2 mm.
 SEVERITY_FACTOR = (1.0, 1.5, 2.0, 3.0, 4.0)
 
 
