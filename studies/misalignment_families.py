@@ -227,7 +227,8 @@ def save_small(figure: Figure, path: Path) -> None:
     content = BytesIO()
     figure.savefig(content, format="png", dpi=112)
     ramp = np.linspace(0, 1, 32)[:, None]
-    greys = np.repeat(np.linspace(0, 1, 64)[:, None], 3, axis=1)
+    # the palette is searched coarsely: paper stays white only if no other grey is near it
+    greys = np.repeat(np.append(np.linspace(0, 0.96, 62), 1.0)[:, None], 3, axis=1)
     # where a line is anti-aliased its colour is mixed with the grey beneath it, or with the paper
     mixed = [
         np.vstack([c * np.linspace(0, 1, 17)[1:, None], c + (1 - c) * ramp[1:-4:2]])

@@ -24,6 +24,8 @@ Field = Callable[[Axes], Array]
 SLAB_VOXELS = 2_000_000
 #: Points along each axis at which a field is looked at while its amplitude is sought.
 SAMPLE_POINTS = 48
+#: Fewest structure voxels among these points; thin structures far apart may fall between them.
+LEAST_POINTS = 2000
 
 
 @dataclass(frozen=True)
@@ -55,36 +57,43 @@ def structures(case: Case, moved: str) -> tuple[NDArray[np.bool_], str]:
     return foreground(case.images[moved].array), "foreground"
 
 
-def slabs(shape: tuple[int, ...]) -> Iterator[Axes]:
-    """Indices of a whole grid, in slabs along its last axis."""
-    x, y, z = (np.arange(n) for n in shape)
+def slabs(ranges: Axes) -> Iterator[Axes]:
+    """Indices of a grid or a box in it, in slabs along the last axis."""
+    x, y, z = ranges
     thick = max(1, SLAB_VOXELS // (len(x) * len(y)))
     for start in range(0, len(z), thick):
         yield x, y, z[start : start + thick]
 
 
+def whole(shape: tuple[int, ...]) -> Axes:
+    """All indices of a grid."""
+    x, y, z = (np.arange(n) for n in shape)
+    return x, y, z
+
+
 def measure(field: Field, case: Case, moved: str) -> Realised:
     """Statistics of a field over all structure voxels of the moved modality."""
     mask, over = structures(case, moved)
-    lengths = []
-    for axes in slabs(mask.shape):
-        inside = mask[:, :, axes[2]]
-        if inside.any():
-            lengths.append(np.linalg.norm(field(axes), axis=0)[inside])
-    values = np.concatenate(lengths)
+    values = _lengths_mm(field, mask)
     rms = float(np.sqrt(np.mean(values**2)))
     return Realised(float(values.mean()), rms, float(np.percentile(values, 95)), over)
 
 
 def sample_rms_mm(field: Field, mask: NDArray[np.bool_]) -> float:
-    """RMS displacement over a regular subset of the voxels of `mask`."""
-    filled = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    steps = [max(1, (f[-1] - f[0]) // SAMPLE_POINTS) for f in filled]
-    x, y, z = (np.arange(f[0], f[-1] + 1, step) for f, step in zip(filled, steps, strict=True))
+    """RMS displacement over a regular subset of the voxels of `mask`, or over all where these are too few."""
+    ranges = box(mask)
+    x, y, z = (r[:: max(1, len(r) // SAMPLE_POINTS)] for r in ranges)
     inside = mask[np.ix_(x, y, z)]
-    squares = (field((x, y, z)) ** 2).sum(axis=0)
-    # thin structures may fall between the points; the box around them is then the best that is known
-    return float(np.sqrt(squares[inside].mean() if inside.any() else squares.mean()))
+    if np.count_nonzero(inside) < LEAST_POINTS:
+        return float(np.sqrt(np.mean(_lengths_mm(field, mask) ** 2)))
+    return float(np.sqrt((field((x, y, z)) ** 2).sum(axis=0)[inside].mean()))
+
+
+def box(mask: NDArray[np.bool_]) -> Axes:
+    """Indices of the smallest box that holds the voxels of `mask`."""
+    filled = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    x, y, z = (np.arange(f[0], f[-1] + 1) for f in filled)
+    return x, y, z
 
 
 def solve_scale(target_mm: float, rms_mm: Callable[[float], float], *, most: int = 8) -> float:
@@ -161,13 +170,22 @@ def draw_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
 
 
+def _lengths_mm(field: Field, mask: NDArray[np.bool_]) -> Array:
+    lengths = []
+    for axes in slabs(box(mask)):
+        inside = mask[np.ix_(*axes)]
+        if inside.any():
+            lengths.append(np.linalg.norm(field(axes), axis=0)[inside])
+    return np.concatenate(lengths)
+
+
 def _warped(volume: Volume, field: Field, *, order: Literal[0, 1]) -> Volume:
     from scipy.ndimage import map_coordinates
 
     to_index = np.linalg.inv(volume.affine[:3, :3])
     dtype = volume.array.dtype
     result = np.empty_like(volume.array)
-    for axes in slabs(volume.array.shape):
+    for axes in slabs(whole(volume.array.shape)):
         places = np.einsum("ij,jxyz->ixyz", to_index, field(axes))
         for axis, indices in enumerate(np.ix_(*axes)):
             places[axis] += indices

@@ -13,10 +13,10 @@ from parallax.perturb.displacement import (
     Array,
     Axes,
     Field,
+    box,
     draw_seed,
     measure,
     needs_pair,
-    sample_rms_mm,
     slice_axis,
     structures,
     warp,
@@ -103,9 +103,8 @@ def draw(rng: np.random.Generator, case: Case, *, moved: str, target_rms_mm: flo
         offset_seed=draw_seed(rng),
         target_rms_mm=target_rms_mm,
     )
-    # the field is linear in the three lengths; the second step makes up for points that the first left out
-    drawn = _scaled(start, target_rms_mm / sample_rms_mm(field(start, grid), mask))
-    drawn = _scaled(drawn, target_rms_mm / measure(field(drawn, grid), case, moved).rms_mm)
+    # linear in the three lengths
+    drawn = _scaled(start, target_rms_mm / measure(field(start, grid), case, moved).rms_mm)
     return replace(drawn, **measure(field(drawn, grid), case, moved).to_json())
 
 
@@ -164,7 +163,6 @@ def _scaled(parameters: RespiratoryParameters, scale: float) -> RespiratoryParam
 
 def _ends_mm(mask: np.ndarray[Any, np.dtype[np.bool_]], grid: Grid) -> tuple[float, float]:
     """Heights (S, mm) of the lowest and the highest structure voxel, from the filled planes of each axis."""
-    filled = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    corners = np.array(np.meshgrid(*([f[0], f[-1]] for f in filled))).reshape(3, -1)
+    corners = np.array(np.meshgrid(*([ticks[0], ticks[-1]] for ticks in box(mask)))).reshape(3, -1)
     heights = grid.affine[2, :3] @ corners + grid.affine[2, 3]
     return float(heights.min()), float(heights.max())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parallax.case import Grid
-from parallax.perturb.displacement import Array, Axes, slabs
+from parallax.perturb.displacement import Array, Axes, slabs, whole
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -49,7 +49,7 @@ class Flow:
 
     def least_jacobian(self) -> float:
         """Least determinant of d(y + d) / dy over all voxel centres of the grid, from exact derivatives."""
-        return min(float(self._jacobian(axes).min()) for axes in slabs(self.grid.shape))
+        return min(float(self._jacobian(axes).min()) for axes in slabs(whole(self.grid.shape)))
 
     def _jacobian(self, axes: Axes) -> Array:
         directions = self.grid.affine[:3, :3] / np.array(self.grid.spacing_mm)
