@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parallax.case import Case, Volume
+from parallax.case import Case, Grid, Volume
 from parallax.data.frame import interpolate
-from parallax.data.normalise import foreground
-from parallax.errors import ConfigError
-
-Vector = tuple[float, float, float]
+from parallax.perturb.displacement import (
+    Array,
+    Axes,
+    Field,
+    Vector,
+    bad_level,
+    measure,
+    needs_pair,
+    structures,
+    unit_vector,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class RigidParameters:
         centre_mm: centroid of the foreground, so that rotation and translation add in quadrature.
         target_rms_mm: RMS displacement that was asked for.
         realised_rms_mm: RMS displacement over the foreground (label of `moved`, else image foreground).
+        realised_mean_mm, realised_p95_mm: mean and 95th percentile of its length there.
+        measured_over: `label` or `foreground`; empty where nothing moves.
     """
 
     moved: str
@@ -38,6 +47,9 @@ class RigidParameters:
     centre_mm: Vector
     target_rms_mm: float
     realised_rms_mm: float
+    realised_mean_mm: float = 0.0
+    realised_p95_mm: float = 0.0
+    measured_over: str = ""
 
     @property
     def identity(self) -> bool:
@@ -71,8 +83,8 @@ def draw(
     Raises:
         ConfigError: the level is negative, or the case has no second modality for `moved` to move against.
     """
-    _check(case, moved, target_rms_mm)
-    direction, axis = _unit(rng), _unit(rng)
+    needs_pair(case, moved, target_rms_mm)
+    direction, axis = unit_vector(rng), unit_vector(rng)
     if target_rms_mm == 0:
         return none(moved)
     centre, spread = _moments(case, moved)
@@ -81,9 +93,10 @@ def draw(
     rotation_deg = scale * rotation_deg_per_mm * target_rms_mm
     translation = scale * target_rms_mm * direction
     realised = _rms(np.linalg.norm(translation), np.deg2rad(rotation_deg), lever_mm2)
-    return RigidParameters(
+    parameters = RigidParameters(
         moved, _vector(translation), _vector(axis), rotation_deg, _vector(centre), target_rms_mm, realised
     )
+    return _measured(parameters, case)
 
 
 def fixed(
@@ -99,14 +112,17 @@ def fixed(
     Raises:
         ConfigError: the axis is zero, or the case has no second modality for `moved` to move against.
     """
-    _check(case, moved, 0.0 if rotation_deg == 0 and not any(translation_mm) else 1.0)
+    needs_pair(case, moved, 0.0 if rotation_deg == 0 and not any(translation_mm) else 1.0)
     length = float(np.linalg.norm(axis))
     if length == 0:
-        raise _bad_level("an axis that is not zero", str(axis))
+        raise bad_level("an axis that is not zero", str(axis))
     unit = np.array(axis) / length
     centre, spread = _moments(case, moved)
     rms = _rms(np.linalg.norm(translation_mm), np.deg2rad(rotation_deg), _lever(spread, unit))
-    return RigidParameters(moved, translation_mm, _vector(unit), rotation_deg, _vector(centre), rms, rms)
+    parameters = RigidParameters(
+        moved, translation_mm, _vector(unit), rotation_deg, _vector(centre), rms, rms
+    )
+    return _measured(parameters, case)
 
 
 def none(moved: str) -> RigidParameters:
@@ -129,11 +145,40 @@ def apply(case: Case, parameters: RigidParameters) -> Case:
     return Case(case.id, images, labels)
 
 
-def displacement_mm(parameters: RigidParameters, points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+def displacement_mm(parameters: RigidParameters, points_mm: Array) -> Array:
     """Displacement vectors [N, 3] of points [N, 3] in RAS mm."""
     matrix = _matrix(parameters)
-    moved: NDArray[np.float64] = points_mm @ matrix[:3, :3].T + matrix[:3, 3]
+    moved: Array = points_mm @ matrix[:3, :3].T + matrix[:3, 3]
     return moved - points_mm
+
+
+def field(parameters: RigidParameters, grid: Grid) -> Field:
+    """The field that `apply` follows: from a voxel to where the motion brought its content from."""
+    offset = (backward(parameters) - np.eye(4)) @ grid.affine
+
+    def evaluate(axes: Axes) -> Array:
+        x, y, z = np.ix_(*axes)
+        return np.stack([row[0] * x + row[1] * y + row[2] * z + row[3] for row in offset[:3]])
+
+    return evaluate
+
+
+def backward(parameters: RigidParameters) -> Array:
+    """4x4 matrix from a place (RAS mm) to where the motion brought its content from."""
+    return np.asarray(np.linalg.inv(_matrix(parameters)), dtype=np.float64)
+
+
+def _measured(parameters: RigidParameters, case: Case) -> RigidParameters:
+    if parameters.identity:
+        return parameters
+    # the RMS stays the one of the moments, which is exact; a test holds it against the field, voxel by voxel
+    found = measure(field(parameters, case.images[parameters.moved].grid), case, parameters.moved)
+    return replace(
+        parameters,
+        realised_mean_mm=found.mean_mm,
+        realised_p95_mm=found.p95_mm,
+        measured_over=found.over,
+    )
 
 
 def _moved(volume: Volume, parameters: RigidParameters, *, order: int) -> Volume:
@@ -159,10 +204,7 @@ def _matrix(parameters: RigidParameters) -> NDArray[np.float64]:
 
 def _moments(case: Case, moved: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centroid (mm) and covariance (mm^2) of the foreground, from marginal sums (no list of voxels)."""
-    label = case.labels.get(moved)
-    mask = (
-        label.array > 0 if label is not None and label.array.any() else foreground(case.images[moved].array)
-    )
+    mask, _ = structures(case, moved)
     affine = case.images[moved].affine
     total = float(mask.sum())
     ticks = [np.arange(n, dtype=np.float64) for n in mask.shape]
@@ -201,34 +243,5 @@ def _solve_scale(target_mm: float, angle_rad: float, lever_mm2: float) -> float:
     return high
 
 
-def _unit(rng: np.random.Generator) -> NDArray[np.float64]:
-    vector = rng.standard_normal(3)
-    unit: NDArray[np.float64] = vector / np.linalg.norm(vector)
-    return unit
-
-
 def _vector(values: NDArray[np.float64]) -> Vector:
     return (float(values[0]), float(values[1]), float(values[2]))
-
-
-def _check(case: Case, moved: str, target_rms_mm: float) -> None:
-    if target_rms_mm < 0:
-        raise _bad_level("an RMS displacement of 0 mm or more", f"{target_rms_mm:g} mm")
-    if target_rms_mm > 0 and (moved not in case.images or len(case.images) < 2):
-        raise ConfigError(
-            "A synthetic shift needs two modalities of one patient",
-            where=f"case {case.id}",
-            expected=f"{moved} and at least one other modality",
-            found=", ".join(case.images),
-            remedy="shift paired datasets only; between different patients a shift has no meaning",
-        )
-
-
-def _bad_level(expected: str, found: str) -> ConfigError:
-    return ConfigError(
-        "A misalignment cannot be used",
-        where="misalignment",
-        expected=expected,
-        found=found,
-        remedy="correct the level in the configuration",
-    )

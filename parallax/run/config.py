@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -68,10 +68,15 @@ class Condition(_Strict):
 
 
 class Misalignment(_Strict):
-    """A level of rigid misalignment: a severity of the dataset's own scale, or an RMS displacement in mm."""
+    """A level of misalignment: its family and one size; docs/perturbations.md says what each means."""
 
+    family: Literal["rigid", "elastic", "respiratory", "composite", "fov", "spacing", "subject"] = "rigid"
     severity: int | None = Field(None, ge=0)
     rms_mm: float | None = Field(None, ge=0)
+    knot_mm: float | None = Field(None, ge=10)
+    covered_fraction: Fraction | None = None
+    slice_mm: float | None = Field(None, gt=0)
+    swapped_fraction: float | None = Field(None, ge=0, le=1)
 
 
 class RunConfig(_Strict):

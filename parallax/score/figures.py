@@ -144,7 +144,7 @@ def _most_points(lines: Sequence[Line], axis: Axis) -> str:
 
 def _series(lines: Sequence[Line], dataset: str, axis: Axis) -> tuple[list[Line], str]:
     """Lines of a panel and what it holds fixed: the same in all panels wherever a dataset has it."""
-    drawn = [line for line in lines if math.isfinite(line.dice_mean)]
+    drawn = [line for line in lines if math.isfinite(line.dice_mean) and _has_place(line, axis)]
     own = [line for line in drawn if line.dataset == dataset]
     common = _most_points(drawn, axis)
     held = common if any(_held(line, axis) == common for line in own) else _most_points(own, axis)
@@ -152,6 +152,11 @@ def _series(lines: Sequence[Line], dataset: str, axis: Axis) -> tuple[list[Line]
     if own and axis.name == BY_SHIFT.name and own[0].pairing == Pairing.UNPAIRED:
         text += "; unpaired: no shift is defined"
     return [line for line in own if _held(line, axis) == held], text
+
+
+def _has_place(line: Line, axis: Axis) -> bool:
+    # another grid or another partner displaces nothing that could be told in mm
+    return axis.name != BY_SHIFT.name or line.shift_mm > 0 or line.misalignment == "aligned"
 
 
 def _draw_panel(

@@ -13,6 +13,7 @@ from parallax.case import Volume
 from parallax.data.store import load_test_views, load_train_view, read_json
 from parallax.data.volumes import write_volume
 from parallax.errors import ConfigError
+from parallax.score.runs import read_test_cases
 
 N_CASES = 8
 
@@ -104,6 +105,43 @@ def test_a_second_run_gives_the_same_bytes(done, tmp_path):
     }
     second = {p.relative_to(tmp_path / "again"): p.read_bytes() for p in (tmp_path / "again").rglob("*.*")}
     assert first == second
+
+
+def misaligned(done, folder, part="train", **level):
+    values = json.dumps({"name": "s", **level})
+    run("misalign", prepared=done / "prepared" / part, misalignment=values, part=part, seed=4, out=folder)
+    return read_json(folder / "transforms.json")
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_donor_is_another_case_of_the_same_part(done, tmp_path, part):
+    drawn = misaligned(done, tmp_path / "out", part, family="subject", severity=4)
+    ids = set(read_json(done / "split.json")[part])
+    assert set(drawn) == {parameters["donor"] for parameters in drawn.values()} == ids
+    for case, parameters in drawn.items():
+        assert parameters["donor"] != case
+        assert parameters["swapped_fraction"] == 1
+        now = tmp_path / f"out/images/{case}__MR.nii.gz"
+        assert (
+            now.read_bytes()
+            == (done / f"prepared/{part}/images/{parameters['donor']}__MR.nii.gz").read_bytes()
+        )
+
+
+def test_a_changed_grid_reaches_the_test_views_and_the_truth(done, tmp_path):
+    drawn = misaligned(done, tmp_path / "out", "test", family="fov", covered_fraction=0.5)
+    for view in load_test_views(tmp_path / "out", with_truth=True):
+        assert drawn[view.sample.case]["covered_fraction"] == 0.5
+        assert view.native["MR"].shape == view.truth["MR"].array.shape == (20, 18, 8)
+        assert view.native["CT"].shape == view.sample.image.shape[1:] == (20, 18, 16)
+
+
+@pytest.mark.parametrize("family", ["elastic", "respiratory", "composite"])
+def test_the_shift_of_the_scores_is_the_measured_one(done, tmp_path, family):
+    drawn = misaligned(done, tmp_path / "out", "test", family=family, rms_mm=5)
+    shifts = {case.id: case.shift_mm for case in read_test_cases(tmp_path / "out")[1]}
+    assert shifts == {case: parameters["realised_rms_mm"] for case, parameters in drawn.items()}
+    assert all(shift == pytest.approx(5, rel=0.05) for shift in shifts.values())
 
 
 def test_a_user_error_is_one_paragraph_and_exit_code_2(done, tmp_path):

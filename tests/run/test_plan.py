@@ -4,6 +4,7 @@ import pytest
 
 from parallax.case import Modality, Pairing, Task
 from parallax.errors import ConfigError
+from parallax.perturb.level import FAMILIES
 from parallax.plugin import method_cards
 from parallax.run.config import resolve
 from parallax.run.plan import expand_methods, labels_name, make_plan
@@ -54,6 +55,15 @@ def test_shift_on_unpaired_data_is_skipped_never_run():
     plan = make_plan(_config(), {"one": _task("one", pairing=Pairing.UNPAIRED)}, method_cards())
     assert {run.misalignment for run in plan.runs} == {"aligned"}
     assert any("unpaired" in skip.reason for skip in plan.skipped)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_is_skipped_on_unpaired_data_with_the_reason(family):
+    config = _config(misalignments={"far": {"family": family, "severity": 2}})
+    plan = make_plan(config, {"one": _task("one", pairing=Pairing.UNPAIRED)}, method_cards())
+    assert {run.misalignment for run in plan.runs} == {"aligned"}
+    skipped = {skip.reason for skip in plan.skipped if skip.run.method == "supervised"}
+    assert skipped == {"a shift means nothing between different patients: one is unpaired"}
 
 
 def test_all_means_every_method_with_every_preset():

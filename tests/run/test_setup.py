@@ -109,6 +109,12 @@ def test_few_labelled_cases_are_counted_not_all_cases(scans):
         ({"misalignments": {"far": {"severity": 9}}}, "severity"),
         ({"misalignments": {"far": {}}}, "one of severity"),
         ({"misalignments": {"far": {"severity": 1, "rms_mm": 2.0}}}, "one of severity"),
+        (
+            {"misalignments": {"far": {"family": "shear", "severity": 1}}},
+            r"misalignments\.far\.family.*'elastic'",
+        ),
+        ({"misalignments": {"far": {"family": "fov", "rms_mm": 2.0}}}, "one of severity, covered_fraction"),
+        ({"misalignments": {"far": {"rms_mm": 2.0, "knot_mm": 20}}}, "family rigid"),
     ],
 )
 def test_levels_are_read_before_a_job_starts(scans, change, message):

@@ -36,6 +36,14 @@ def test_axis_has_its_unit_and_curves_their_points():
     assert "bootstrap" in draw_curves(lines_of(6), BY_SHIFT, CONTEXT)[1]
 
 
+def test_levels_that_displace_nothing_have_no_place_on_an_axis_in_mm():
+    cut = {"misalignment": "cut", "shift_mm": 0.0}
+    lines = summarise(to_frame([*toy_rows(), *method_rows("nnunet", 0.1, **cut)]))
+    figure, _ = draw_curves(lines, BY_SHIFT, Context({}))
+    heights = [y for line in figure.axes[0].get_lines() for y in line.get_ydata()]
+    assert min(heights) > 0.5
+
+
 def test_a_run_of_controls_alone_is_drawn_too():
     figure, caption = draw_curves(summarise(to_frame(method_rows("empty", 0.0))), BY_LABELS, CONTEXT)
     assert len(figure.axes) == 1

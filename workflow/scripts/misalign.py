@@ -1,15 +1,16 @@
-"""Move one modality of every case by a drawn rigid motion, and bring the cases to their common frames."""
+"""Misalign one modality of every case by drawn parameters, and bring the cases to their common frames."""
 
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from parallax.data import store
 from parallax.data.frame import to_common
 from parallax.errors import UserError
-from parallax.perturb.level import case_rng, parameters_for, read_level
-from parallax.perturb.rigid import apply
+from parallax.perturb.families import apply, to_json
+from parallax.perturb.level import case_rng, donors_for, parameters_for, read_level
 
 
 def arguments(argv):
@@ -26,20 +27,24 @@ def main(argv):
     given = arguments(argv)
     part = store.read_part(given.prepared)
     level = read_level(given.misalignment, part.task)
-    transforms, frames = {}, {}
+    task, read = part.task, partial(store.read_case, part)
+    # the empty id is no case's: donors are drawn for the part as a whole
+    donors = donors_for(part.cases, level, case_rng(given.seed, task.name, "", level.name))
+    transforms, frames, held = {}, {}, {}
     with store.fresh_folder(given.out) as folder:
         for case_id in part.cases:
-            case = store.read_case(part, case_id)
-            rng = case_rng(given.seed, part.task.name, case_id, level.name)
-            parameters = parameters_for(case, level, rng)
-            case = apply(case, parameters)
-            common = to_common(case, part.task, crop=part.crop)
+            case, donor = read(case_id), read(donors[case_id]) if case_id in donors else None
+            rng, share = case_rng(given.seed, task.name, case_id, level.name), len(donors) / len(part.cases)
+            parameters = parameters_for(case, level, rng, donor=donor, swapped_fraction=share)
+            case = apply(case, parameters, read)
+            common = to_common(case, task, crop=part.crop)
             store.write_case(case, folder, source=part, changed=None if parameters.identity else level.moved)
             store.write_arrays(common, case_id, folder, with_label=given.part == "train")
-            transforms[case_id], frames[case_id] = parameters.to_json(), store.frame_entry(common, case)
+            transforms[case_id], frames[case_id] = to_json(parameters), store.frame_entry(common, case)
+            held[case_id] = store.contents(case)
         store.write_json(transforms, folder / "transforms.json")
         store.write_json(frames, folder / "frames.json")
-        store.write_part(folder, part.task, part.cases, crop=part.crop)
+        store.write_part(folder, task, held, crop=part.crop)
 
 
 if __name__ == "__main__":
