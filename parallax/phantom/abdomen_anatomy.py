@@ -63,21 +63,21 @@ def _draw_build(rng: np.random.Generator) -> Build:
 
 def _paint_body(body: Brush, build: Build) -> None:
     rim = 12.0 * build.fat
-    body.fill(cylinder((0, 20), (125 + rim, 88 + rim), 2.3), "skin")
-    body.fill(cylinder((0, 20), (122 + rim, 85 + rim), 2.3), "fat")
-    body.fill(cylinder((0, 20), (125, 86), 2.3), "muscle")
+    body.fill(cylinder((0, 20), (125 + rim, 88 + rim), 2.5), "skin")
+    body.fill(cylinder((0, 20), (122 + rim, 85 + rim), 2.5), "fat")
+    body.fill(cylinder((0, 20), (125, 86), 2.5), "muscle")
     for k in range(-1, 7):
         low, high = k * 26.0 - 6, k * 26.0 + 6
-        ring = cylinder((0, 20), (124, 85), 2.3, (low, high)) - cylinder((0, 20), (118, 79), 2.3)
+        ring = cylinder((0, 20), (124, 85), 2.5, (low, high)) - cylinder((0, 20), (118, 79), 2.5)
         front = half_space((0, 60 - 12 * k, 0), (0, -1, 0))
         body.fill(ring & front, "bone")
-    body.fill(cylinder((0, 22), (115, 76), 2.3), "visceral_fat")
-    body.fill(cylinder((0, -52), (70, 26), 2.6), "muscle")
+    body.fill(cylinder((0, 22), (115, 76), 2.5), "visceral_fat")
+    body.fill(cylinder((0, -52), (70, 26), 2.5), "muscle")
     body.fill(cylinder((0, -66), (5, 22)), "bone")
-    body.fill(cylinder((0, -2), (24, 19), 2.4), "bone")
-    body.fill(cylinder((0, -2), (22, 17), 2.4), "marrow")
+    body.fill(cylinder((0, -2), (24, 19), 2.5), "bone")
+    body.fill(cylinder((0, -2), (22, 17), 2.5), "marrow")
     for k in range(-4, 5):
-        disc = cylinder((0, -2), (23, 18), 2.4, (k * 36 - 4, k * 36 + 4))
+        disc = cylinder((0, -2), (23, 18), 2.5, (k * 36 - 4, k * 36 + 4))
         body.fill(disc, "disc", over=["marrow", "bone"])
     body.fill(cylinder((0, -26), (9, 8)), "fluid")
     for side in (-1.0, 1.0):
@@ -87,8 +87,8 @@ def _paint_body(body: Brush, build: Build) -> None:
 
 def _paint_lungs(torso: Brush) -> None:
     """Everything in the cavity above the dome of the diaphragm."""
-    dome = ellipsoid((5, 25, 10), (132, 92, 112), power=2.3)
-    above = cylinder((0, 22), (140, 100), 2.3, (30, 200)) - dome
+    dome = ellipsoid((5, 25, 10), (132, 92, 112), power=2.5)
+    above = cylinder((0, 22), (140, 100), 2.5, (30, 200)) - dome
     torso.fill(above, "lung", over=["visceral_fat"])
 
 
@@ -118,8 +118,8 @@ def _paint_bowel(torso: Brush, build: Build, rng: np.random.Generator) -> None:
 
 def _liver(build: Build) -> list[Shape]:
     s, at = build.size["liver"], build.place
-    right = ellipsoid(at("liver", 72, 30, 56), vector((56, 72, 70)) * s, rotation((0, 14, -12)), 2.4)
-    left = ellipsoid(at("liver", 12, 62, 76), vector((62, 30, 34)) * s, rotation((0, -12, 6)), 2.2)
+    right = ellipsoid(at("liver", 72, 30, 56), vector((56, 72, 70)) * s, rotation((0, 14, -12)), 2.5)
+    left = ellipsoid(at("liver", 12, 62, 76), vector((62, 30, 34)) * s, rotation((0, -12, 6)), 2.5)
     return [right, left]
 
 

@@ -38,7 +38,12 @@ def bounded_normal(rng: np.random.Generator, sd: float, size: int | None = None)
     return np.asarray(np.clip(rng.normal(0.0, sd, size), -2 * sd, 2 * sd), dtype=np.float64)
 
 
-def smooth_field(rng: np.random.Generator, axes_mm: Axes, correlation_mm: float) -> Array:
+def smooth_field(
+    rng: np.random.Generator,
+    axes_mm: Axes,
+    correlation_mm: float,
+    reach_mm: tuple[float, float, float] | None = None,
+) -> Array:
     """A Gaussian random field of about unit RMS on the grid spanned by three coordinate axes.
 
     White noise on a lattice of pitch `correlation_mm`, spread by a Gaussian kernel along each axis in turn.
@@ -48,11 +53,14 @@ def smooth_field(rng: np.random.Generator, axes_mm: Axes, correlation_mm: float)
         rng: source of the lattice values.
         axes_mm: coordinates along x, y and z.
         correlation_mm: pitch of the lattice and width of the kernel.
+        reach_mm: half the extent that the lattice covers; None = that of the axes. With the same reach, any
+            part of any grid sees the same field.
 
     Returns:
         float32 [X, Y, Z].
     """
-    extent = [float(np.ceil(max(abs(axis[0]), abs(axis[-1])) / (4 * correlation_mm))) * 4 for axis in axes_mm]
+    half_mm = reach_mm or [max(abs(axis[0]), abs(axis[-1])) for axis in axes_mm]
+    extent = [float(np.ceil(half / (4 * correlation_mm))) * 4 for half in half_mm]
     knots = [np.arange(-n - 2, n + 3) * correlation_mm for n in extent]
     field = rng.standard_normal([len(k) for k in knots])
     for axis, (coordinate, knot) in enumerate(zip(axes_mm, knots, strict=True)):

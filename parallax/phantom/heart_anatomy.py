@@ -64,23 +64,23 @@ def _at(b: float, c: float, a: float) -> NDArray[np.float64]:
 
 
 def _paint_chest(body: Brush) -> None:
-    inner = cylinder((22, -12), (125, 78), power=2.6)
-    body.fill(cylinder((22, -12), (155, 99), power=2.6), "fat")
-    body.fill(cylinder((22, -12), (139, 86), power=2.6), "muscle")
+    inner = cylinder((22, -12), (125, 78), power=2.5)
+    body.fill(cylinder((22, -12), (155, 99), power=2.5), "fat")
+    body.fill(cylinder((22, -12), (139, 86), power=2.5), "muscle")
     for k in range(-4, 5):
-        rib = cylinder((22, -12), (135, 83), 2.6, (k * 24 - 5, k * 24 + 5)) - cylinder(
-            (22, -12), (128, 79), 2.6
+        rib = cylinder((22, -12), (135, 83), 2.5, (k * 24 - 5, k * 24 + 5)) - cylinder(
+            (22, -12), (128, 79), 2.5
         )
         body.fill(rib, "bone")
     body.fill(inner, "lung")
     body.fill(ellipsoid((24, 68, 5), (17, 6, 60), power=4), "bone")
     body.fill(ellipsoid((22, -40, 10), (30, 40, 90)), "fat")
     body.fill(cylinder((20, -112), (60, 35)), "muscle")
-    body.fill(cylinder((20, -76), (19, 17), power=2.6), "bone")
-    body.fill(cylinder((20, -76), (17, 15), power=2.6), "marrow")
+    body.fill(cylinder((20, -76), (19, 17), power=2.5), "bone")
+    body.fill(cylinder((20, -76), (17, 15), power=2.5), "marrow")
     for k in range(-3, 4):
         body.fill(
-            cylinder((20, -76), (18, 16), 2.6, (k * 28 - 3, k * 28 + 3)),
+            cylinder((20, -76), (18, 16), 2.5, (k * 28 - 3, k * 28 + 3)),
             "disc",
             over=["marrow", "bone"],
         )
@@ -112,8 +112,8 @@ def _paint_chamber(
     semi: NDArray[np.float64],
 ) -> None:
     """An atrium in its thin wall, which no data set labels."""
-    heart.fill(ellipsoid(centre, semi + 2.5, _AXES, 2.3), "myocardium", over=["fat", "lung"])
-    heart.fill(ellipsoid(centre, semi, _AXES, 2.3), tissue, label)
+    heart.fill(ellipsoid(centre, semi + 2.5, _AXES, 2.5), "myocardium", over=["fat", "lung"])
+    heart.fill(ellipsoid(centre, semi, _AXES, 2.5), tissue, label)
 
 
 def _paint_ventricles(heart: Brush, build: Build) -> None:

@@ -81,17 +81,17 @@ def _draw_side(rng: np.random.Generator, sign: float, half_distance_mm: float, d
 
 def _paint_head(head: Brush) -> None:
     """Brain, bone, sinuses and skin around the orbits, before the orbits are carved out."""
-    head.fill(ellipsoid((0, -70, 5), (72, 92, 95), power=2.4), "skin")
-    head.fill(ellipsoid((0, -70, 5), (69, 87, 92), power=2.4), "fat")
+    head.fill(ellipsoid((0, -70, 5), (72, 92, 95), power=2.5), "skin")
+    head.fill(ellipsoid((0, -70, 5), (69, 87, 92), power=2.5), "fat")
     for sign in (-1.0, 1.0):
         head.fill(ellipsoid((sign * 58, -22, -4), (11, 30, 42)), "muscle")
-    head.fill(ellipsoid((0, -70, 5), (52, 80, 92), power=2.6), "bone")
-    head.fill(ellipsoid((0, -50, 60), (56, 64, 44), power=2.4), "fluid")
-    head.fill(ellipsoid((0, -52, 61), (54, 63, 43), power=2.4), "brain")
+    head.fill(ellipsoid((0, -70, 5), (52, 80, 92), power=2.5), "bone")
+    head.fill(ellipsoid((0, -50, 60), (56, 64, 44), power=2.5), "fluid")
+    head.fill(ellipsoid((0, -52, 61), (54, 63, 43), power=2.5), "brain")
     for sign in (-1.0, 1.0):
-        head.fill(ellipsoid((sign * 44, -62, -6), (24, 27, 30), power=2.6), "brain")
-        head.fill(ellipsoid((sign * 29, -12, -33), (17, 22, 15), power=2.6), "mucosa")
-        head.fill(ellipsoid((sign * 29, -12, -33), (15.5, 20.5, 13.5), power=2.6), "air")
+        head.fill(ellipsoid((sign * 44, -62, -6), (24, 27, 30), power=2.5), "brain")
+        head.fill(ellipsoid((sign * 29, -12, -33), (17, 22, 15), power=2.5), "mucosa")
+        head.fill(ellipsoid((sign * 29, -12, -33), (15.5, 20.5, 13.5), power=2.5), "air")
     head.fill(ellipsoid((0, -15, -2), (13.5, 26, 18), power=3), "mucosa")
     for k in range(4):
         for sign in (-1.0, 1.0):
