@@ -25,7 +25,11 @@ class PhantomAbdomen(Dataset):
 
     @property
     def task(self) -> Task:
-        """The organs that are large enough for the voxels; the files hold gall bladder and duodenum too."""
+        """The organs that are large enough for coarse voxels.
+
+        The files hold gall bladder, esophagus, adrenal glands and duodenum, too; bladder and prostate lie
+        outside the field of view, as in most MR scans of AMOS.
+        """
         organs = (
             "spleen",
             "right_kidney",

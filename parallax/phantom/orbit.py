@@ -10,7 +10,7 @@ import numpy as np
 from parallax.case import Grid
 from parallax.phantom.acquire import enhanced, mr_scan, spin_echo
 from parallax.phantom.fields import log_normal, stream
-from parallax.phantom.orbit_anatomy import FAMILY, Disease, paint_orbits
+from parallax.phantom.orbit_anatomy import FAMILY, Disease, orbit_disease, paint_orbits
 from parallax.phantom.subject import Subject
 from parallax.phantom.tissues import Tissue, draw_tissues
 
@@ -58,7 +58,7 @@ def orbit_subject(grid: Grid, seed: int, subject: int) -> Subject:
         seed: of the data set.
         subject: number of the subject, from 0.
     """
-    painted, disease = paint_orbits(grid, seed, subject)
+    painted, disease = paint_orbits(grid, seed, subject), orbit_disease(seed, subject)
     rng = stream(FAMILY, seed, subject, "tissues")
     signal = _contrasts(_tissues(rng, disease), rng)
     images, facts = {}, {"disease": "tao" if disease.severity > 0 else "healthy"}

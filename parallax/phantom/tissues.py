@@ -60,6 +60,7 @@ def tissue_table() -> dict[str, Tissue]:
         "kidney_cortex": Tissue(966, 87, 0.86, 32, 182, 8),  # B, H
         "kidney_medulla": Tissue(1412, 85, 0.90, 30, 152, 8),  # B, H
         "pancreas": Tissue(584, 46, 0.82, 36, 92, 8),  # B, H
+        "adrenal": Tissue(800, 60, 0.82, 15, 70, 8),  # X, H
         "stomach_wall": Tissue(1000, 55, 0.80, 38, 82, 6),  # X, H
         "bowel_wall": Tissue(1000, 55, 0.80, 35, 80, 6),  # X, H
         "fluid": Tissue(2000, 260, 0.95, 10, 10, 4),  # X, H: gastric and bowel fluid
