@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Grid
-from parallax.phantom.canvas import SPLIT, Brush, Canvas, Painted, Split, paint_in_slabs
+from parallax.phantom.canvas import SPLIT, Brush, Canvas, Island, Painted, Split, paint_in_slabs
 from parallax.phantom.fields import bounded_normal, log_normal, stream
 from parallax.phantom.geometry import Shape, capsule, cylinder, ellipsoid, half_space, rotation, tube, vector
 
@@ -72,10 +72,10 @@ def _paint_body(body: Brush, build: Build) -> None:
     body.fill(cylinder((0, 20), (122 + rim, 85 + rim), 2.5), "fat")
     body.fill(cylinder((0, 20), (125, 86), 2.5), "muscle")
     for k in range(-1, 7):
-        low, high = k * 26.0 - 6, k * 26.0 + 6
-        ring = cylinder((0, 20), (124, 85), 2.5, (low, high)) - cylinder((0, 20), (118, 79), 2.5)
+        low, high = k * 26.0 - 5, k * 26.0 + 5
+        ring = cylinder((0, 20), (123.5, 84.5), 2.5, (low, high)) - cylinder((0, 20), (118, 79), 2.5)
         front = half_space((0, 60 - 12 * k, 0), (0, -1, 0))
-        body.fill(ring & front, "bone")
+        body.fill(ring & front, "rib")
     body.fill(cylinder((0, 22), (115, 76), 2.5), "visceral_fat")
     body.fill(cylinder((0, -52), (70, 26), 2.5), "muscle")
     body.fill(cylinder((0, -66), (5, 22)), "bone")
@@ -226,6 +226,16 @@ def _paint_small_organs(torso: Brush, build: Build) -> None:
             torso.fill(limb, "adrenal", label, over=["visceral_fat"])
 
 
+def _islands(rng: np.random.Generator) -> Mapping[str, Island]:
+    """Fat between the fibres of muscle, more in some subjects; vessels and strands in the mesentery."""
+    fatty = float(rng.uniform(0.08, 0.4))
+    return {
+        "muscle": Island("fat", fatty),
+        "visceral_fat": Island("strand", 0.12),
+        "fat": Island("strand", 0.04),
+    }
+
+
 def paint_abdomen(grid: Grid, seed: int, subject: int, split: Split = SPLIT) -> Painted:
     """Paint one subject; labels are AMOS values.
 
@@ -246,8 +256,8 @@ def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
     build = _draw_build(rng)
     canvas = Canvas(grid, "air", split, _REACH_MM)
     centre, scale = vector(_VIEW_CENTRE), float(log_normal(rng, 0.035))
-    turn = rotation(bounded_normal(rng, 1.0, 3) * (4, 4, 7))
-    shift = bounded_normal(rng, 1.0, 3) * (8, 7, 9) - turn @ centre * scale
+    turn = rotation(bounded_normal(rng, 1.0, 3) * (5, 5, 8))
+    shift = bounded_normal(rng, 1.0, 3) * (10, 8, 10) - turn @ centre * scale
     body = canvas.brush(turn, shift, scale, rng, 2.5, 45.0)
     torso = canvas.brush(turn, shift, scale, rng, 3.6, 38.0)
     _paint_body(body, build)
@@ -265,4 +275,5 @@ def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
     _paint_liver(torso, build)
     _paint_stomach(torso, build, rng)
     _paint_bowel(torso, build, rng)
+    canvas.speckle(rng, 6.0, _islands(rng))
     return canvas.finish()

@@ -73,7 +73,7 @@ def _paint_chest(body: Brush) -> None:
         rib = cylinder((22, -12), (135, 83), 2.5, (k * 24 - 5, k * 24 + 5)) - cylinder(
             (22, -12), (128, 79), 2.5
         )
-        body.fill(rib, "bone")
+        body.fill(rib, "rib")
     body.fill(inner, "lung")
     body.fill(ellipsoid((24, 68, 5), (17, 6, 60), power=4), "bone")
     body.fill(ellipsoid((22, -40, 10), (30, 40, 90)), "fat")

@@ -133,7 +133,7 @@ def _muscle(side: Side, name: str) -> list[Shape]:
     for along, away, half in stations:
         belly = thick if 0.1 < along < 0.9 else 0.5 + 0.5 * thick
         path.append(side.at(side.apex + forward * along * length + e * (away - lift * (along < 0.9))))
-        radii.append(1.82 * half * belly**0.75)
+        radii.append(1.7 * half * belly**0.75)
     flat = 2.0 / float(thick**0.25)
     return tube(path, radii, (side.at(e), flat), pieces=9)
 
