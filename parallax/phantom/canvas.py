@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +13,12 @@ from parallax.case import Grid
 from parallax.phantom.fields import Array, Axes, smooth_field
 from parallax.phantom.geometry import Points, Shape, vector
 
-#: Supersampling per axis: partial volume comes in steps of 1/8.
-FINE = 2
+#: Parts into which a voxel is split along x, y and z: partial volume comes in steps of 1/8.
+SPLIT = (2, 2, 2)
+#: Largest number of parts that are painted at once; bounds the memory of fine grids.
+_SLAB_PARTS = 12_000_000
+
+Split = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,21 @@ class Painted:
         tissue: uint8 on the fine grid, index into `names`.
         names: tissue names.
         label: uint8 on the scan's grid, the structure that fills most of each voxel.
+        split: parts per voxel of the fine grid along each axis; many along a thick slice.
     """
 
     grid: Grid
     tissue: NDArray[np.uint8]
     names: tuple[str, ...]
     label: NDArray[np.uint8]
+    split: Split = SPLIT
+
+    def mixed(self, values: Sequence[float]) -> Array:
+        """Mean over each voxel of a value per tissue (in the order of `names`), float32 on `grid`."""
+        table = np.asarray(values, dtype=np.float32)
+        parts = _slabs(self.grid.shape, self.split)
+        cut = [self.tissue[:, :, part.start * self.split[2] : part.stop * self.split[2]] for part in parts]
+        return np.concatenate([block_mean(table[tissue], self.split) for tissue in cut], axis=2)
 
 
 def centred_grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Grid:
@@ -40,39 +54,82 @@ def centred_grid(shape: tuple[int, int, int], spacing_mm: tuple[float, float, fl
     return Grid(shape, affine)
 
 
-def block_mean(array: Array) -> Array:
-    """Mean over blocks of FINE voxels per axis: [2X, 2Y, 2Z] to [X, Y, Z]."""
-    x, y, z = (n // FINE for n in array.shape)
-    for axis, n in ((2, z), (1, y), (0, x)):
-        shape = [*array.shape[:axis], n, FINE, *array.shape[axis + 1 :]]
+def _slabs(shape: tuple[int, int, int], split: Split) -> list[slice]:
+    """Runs of slices along z, each small enough to be painted at once."""
+    slice_parts = shape[0] * shape[1] * int(np.prod(split))
+    thick = max(1, _SLAB_PARTS // slice_parts)
+    return [slice(start, min(start + thick, shape[2])) for start in range(0, shape[2], thick)]
+
+
+def paint_in_slabs(paint: Callable[[Grid], Painted], grid: Grid, split: Split) -> Painted:
+    """A large scan painted slab by slab along z.
+
+    Args:
+        paint: paints the part of the anatomy that a grid covers; must draw alike for every part.
+        grid: RAS.
+        split: parts per voxel that `paint` uses.
+    """
+    painted = []
+    for part in _slabs(grid.shape, split):
+        affine = grid.affine.copy()
+        affine[2, 3] += part.start * grid.affine[2, 2]
+        painted.append(paint(Grid((*grid.shape[:2], part.stop - part.start), affine)))
+    if len(painted) == 1:
+        return painted[0]
+    tissue = np.concatenate([part.tissue for part in painted], axis=2)
+    label = np.concatenate([part.label for part in painted], axis=2)
+    return Painted(grid, tissue, painted[0].names, label, split)
+
+
+def block_mean(array: Array, split: Split = SPLIT) -> Array:
+    """Mean over blocks of `split` parts: [aX, bY, cZ] to [X, Y, Z]."""
+    for axis in (2, 1, 0):
+        n = array.shape[axis] // split[axis]
+        shape = [*array.shape[:axis], n, split[axis], *array.shape[axis + 1 :]]
         array = array.reshape(shape).mean(axis=axis + 1, dtype=np.float32)
     return array
 
 
-def axes_mm(grid: Grid, fine: int = 1) -> Axes:
-    """Coordinates (mm) along x, y and z of a centred grid, split `fine` times per axis."""
+def axes_mm(grid: Grid, split: Split = (1, 1, 1)) -> Axes:
+    """Coordinates (mm) of the voxels of a RAS grid along x, y and z, each voxel split into parts."""
     x, y, z = (
-        ((np.arange(n * fine) - (n * fine - 1) / 2) * s / fine).astype(np.float32)
-        for n, s in zip(grid.shape, grid.spacing_mm, strict=True)
+        (first + ((np.arange(n * k) + 0.5) / k - 0.5) * s).astype(np.float32)
+        for n, s, k, first in zip(grid.shape, grid.spacing_mm, split, grid.affine[:3, 3], strict=True)
     )
     return (x, y, z)
+
+
+@dataclass(frozen=True)
+class Island:
+    """What lies scattered in a host tissue, and the share of the host that it takes."""
+
+    tissue: str
+    share: float
 
 
 class Canvas:
     """The fine grid of one scan, filled with one tissue at first.
 
     Args:
-        grid: the scan's grid, RAS and centred.
+        grid: the scan's grid, RAS.
         background: tissue that fills it.
+        split: parts per voxel along each axis.
+        reach_mm: half the region of which this grid may show a part (see `smooth_field`).
     """
 
-    def __init__(self, grid: Grid, background: str) -> None:
-        self.grid = grid
+    def __init__(
+        self,
+        grid: Grid,
+        background: str,
+        split: Split = SPLIT,
+        reach_mm: tuple[float, float, float] | None = None,
+    ) -> None:
+        self.grid, self.split, self.reach_mm = grid, split, reach_mm
         self.names = [background]
-        shape = tuple(n * FINE for n in grid.shape)
+        shape = tuple(n * k for n, k in zip(grid.shape, split, strict=True))
         self.tissue = np.zeros(shape, dtype=np.uint8)
         self.label = np.zeros(shape, dtype=np.uint8)
-        self.axes_mm = axes_mm(grid, FINE)
+        self.axes_mm = axes_mm(grid, split)
 
     def brush(
         self,
@@ -97,21 +154,39 @@ class Canvas:
         inverse, shift = (turn.T / scale).astype(np.float32), vector(shift_mm).astype(np.float32)
         points, reach = [], 0.0
         for row in inverse:
-            u = np.float32(warp_rms_mm) * smooth_field(rng, self.axes_mm, correlation_mm)
+            u = np.float32(warp_rms_mm) * smooth_field(rng, self.axes_mm, correlation_mm, self.reach_mm)
             reach = max(reach, float(np.abs(u).max()))
             points.append(row[0] * (x - shift[0]) + row[1] * (y - shift[1]) + row[2] * (z - shift[2]) + u)
         to_world = np.eye(4)
         to_world[:3, :3], to_world[:3, 3] = turn * scale, shift
         return Brush(self, (points[0], points[1], points[2]), to_world, reach * scale)
 
+    def speckle(self, rng: np.random.Generator, correlation_mm: float, islands: Mapping[str, Island]) -> None:
+        """Islands of one tissue in another where nothing is labelled: fat in muscle, strands in fat.
+
+        Args:
+            rng: source of one field for all of them; they do not overlap since their hosts do not.
+            correlation_mm: size of an island.
+            islands: host tissue to what lies in it.
+        """
+        field = smooth_field(rng, self.axes_mm, correlation_mm, self.reach_mm)
+        for host, island in islands.items():
+            inside = (self.tissue == self.index(host)) & (self.label == 0)
+            # the field is normal with unit variance
+            inside &= field > NormalDist().inv_cdf(1 - island.share)
+            self.tissue[inside] = self.index(island.tissue)
+
     def finish(self) -> Painted:
         """Tissues on the fine grid, majority label on the scan's grid (a tie goes to background)."""
         x, y, z = self.grid.shape
-        blocks = self.label.reshape(x, FINE, y, FINE, z, FINE).transpose(0, 2, 4, 1, 3, 5)
-        blocks = blocks.reshape(x, y, z, FINE**3)
-        counts = [(blocks == k).sum(axis=-1, dtype=np.uint8) for k in range(int(self.label.max()) + 1)]
-        label = np.argmax(counts, axis=0).astype(np.uint8)
-        return Painted(self.grid, self.tissue, tuple(self.names), label)
+        a, b, c = self.split
+        blocks = self.label.reshape(x, a, y, b, z, c).transpose(0, 2, 4, 1, 3, 5).reshape(x, y, z, a * b * c)
+        label, most = np.zeros((x, y, z), np.uint8), (blocks == 0).sum(axis=-1, dtype=np.uint8)
+        for value in range(1, int(self.label.max()) + 1):
+            count = (blocks == value).sum(axis=-1, dtype=np.uint8)
+            label[count > most] = value
+            np.maximum(most, count, out=most)
+        return Painted(self.grid, self.tissue, tuple(self.names), label, self.split)
 
     def index(self, tissue: str) -> int:
         """Number of a tissue on this canvas, given on first use."""
@@ -170,7 +245,7 @@ class Brush:
         ends = np.stack([shape.low, shape.high])
         corners = np.stack(np.meshgrid(ends[:, 0], ends[:, 1], ends[:, 2], indexing="ij"), -1).reshape(-1, 3)
         world = corners @ self.to_world[:3, :3].T + self.to_world[:3, 3]
-        margin = np.sqrt(3) * self.reach_mm + max(float(axis[1] - axis[0]) for axis in axes)
+        margin = np.sqrt(3) * self.reach_mm + max(self.canvas.grid.spacing_mm)
         low, high = world.min(axis=0) - margin, world.max(axis=0) + margin
         cuts = [np.searchsorted(axis, (lo, hi)) for axis, lo, hi in zip(axes, low, high, strict=True)]
         return (slice(*cuts[0]), slice(*cuts[1]), slice(*cuts[2]))

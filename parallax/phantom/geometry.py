@@ -58,6 +58,18 @@ def rotation(angles_deg: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(rz @ ry @ rx, dtype=np.float64)
 
 
+def _raised(value: Array, power: float) -> Array:
+    """|value| ** power for whole and half powers, which need no pow() (a fifth of the time)."""
+    twice = round(2 * power)
+    if twice != 2 * power or twice < 2:
+        raise ValueError(f"power {power} is not a multiple of 0.5 from 1")
+    size = np.abs(value)
+    result = size
+    for _ in range(twice // 2 - 1):
+        result = result * size
+    return np.asarray(result * np.sqrt(size) if twice % 2 else result, dtype=np.float32)
+
+
 def ellipsoid(
     centre: ArrayLike, semi_mm: ArrayLike, axes: NDArray[np.float64] | None = None, power: float = 2.0
 ) -> Shape:
@@ -67,7 +79,7 @@ def ellipsoid(
         centre: mm.
         semi_mm: semi axes along the columns of `axes`.
         axes: orthonormal columns; None = the coordinate axes.
-        power: 2 = ellipsoid; larger = boxier.
+        power: 2 = ellipsoid; larger = boxier; a multiple of 0.5.
     """
     c, s = vector(centre), vector(semi_mm)
     frame = np.eye(3) if axes is None else axes
@@ -78,11 +90,7 @@ def ellipsoid(
     def level(p: Points) -> Array:
         d = [p[i] - np.float32(c[i]) for i in range(3)]
         projected = [row[0] * d[0] + row[1] * d[1] + row[2] * d[2] for row in rows]
-        if power == 2.0:
-            return np.asarray(sum(q * q for q in projected) - np.float32(1), dtype=np.float32)
-        return np.asarray(
-            sum(np.abs(q) ** np.float32(power) for q in projected) - np.float32(1), dtype=np.float32
-        )
+        return np.asarray(sum(_raised(q, power) for q in projected) - np.float32(1), dtype=np.float32)
 
     return Shape(c - half, c + half, level)
 
@@ -104,11 +112,11 @@ def cylinder(
 ) -> Shape:
     """An upright elliptic cylinder: centre (x, y), semi axes (x, y), from z_mm[0] to z_mm[1]."""
     (cx, cy), (sx, sy), (z0, z1) = np.asarray(centre_xy), np.asarray(semi_mm), np.asarray(z_mm)
+    x32, y32, wide, deep, low, high = (np.float32(v) for v in (cx, cy, 1 / sx, 1 / sy, z0, z1))
 
     def level(p: Points) -> Array:
-        u, v = np.abs((p[0] - cx) / sx), np.abs((p[1] - cy) / sy)
-        side = u**power + v**power - 1
-        return np.asarray(np.maximum(side, np.maximum(z0 - p[2], p[2] - z1)), dtype=np.float32)
+        side = _raised((p[0] - x32) * wide, power) + _raised((p[1] - y32) * deep, power) - np.float32(1)
+        return np.asarray(np.maximum(side, np.maximum(low - p[2], p[2] - high)), dtype=np.float32)
 
     return Shape(vector((cx - sx, cy - sy, z0)), vector((cx + sx, cy + sy, z1)), level)
 
