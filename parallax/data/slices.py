@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,6 @@ from numpy.typing import NDArray
 from parallax.case import Grid, Volume
 from parallax.data.reading import Loaded
 from parallax.errors import DataError, GeometryError
-
-T = TypeVar("T")
 
 STEP_TOLERANCE_MM = 0.1  # positions are decimal text; a missing slice is off by millimetres
 
@@ -36,14 +33,19 @@ def series_grid(folder: Path) -> Grid:
         DataError: fewer than two slices, or one that cannot be read.
         GeometryError: slices of another size or direction, or at uneven distances (one is missing).
     """
-    paths = _dicoms(folder)
-    return _apart(lambda: _grid([_header(path) for path in paths], folder))
+    return _grid([_header(path) for path in _dicoms(folder)], folder)
 
 
 def load_series(folder: Path) -> Loaded:
     """The voxels of a DICOM series (rescaled, as in HU) along the axes of `series_grid`."""
     paths = _dicoms(folder)
-    return _apart(lambda: _load_series(paths, folder))
+    readers = [_header(path) for path in paths]
+    grid = _grid(readers, folder)
+    array = np.empty(grid.shape, dtype=np.float32)
+    for k, (path, reader) in enumerate(zip(paths, readers, strict=True)):
+        array[:, :, k] = _pixels(_guarded(path, reader.Execute))
+    whole = array.astype(np.int16) if _fits_int16(array) else array
+    return Loaded(folder, Volume(whole, grid.affine), _notes(readers))
 
 
 def load_png_stack(folder: Path, grid: Grid) -> Loaded:
@@ -66,28 +68,11 @@ def load_png_stack(folder: Path, grid: Grid) -> Loaded:
     return Loaded(folder, Volume(array, grid.affine))
 
 
-def _load_series(paths: list[Path], folder: Path) -> Loaded:
-    readers = [_header(path) for path in paths]
-    grid = _grid(readers, folder)
-    array = np.empty(grid.shape, dtype=np.float32)
-    for k, (path, reader) in enumerate(zip(paths, readers, strict=True)):
-        array[:, :, k] = _pixels(_guarded(path, reader.Execute))
-    whole = array.astype(np.int16) if _fits_int16(array) else array
-    return Loaded(folder, Volume(whole, grid.affine), _notes(readers))
-
-
 def _dicoms(folder: Path) -> list[Path]:
     paths = slice_files(folder, ".dcm")
     if len(paths) < 2:
         raise _unfit(folder, "a series of two or more .dcm files", f"{len(paths)} files")
     return paths
-
-
-def _apart(work: Callable[[], T]) -> T:
-    """Run in a thread: ITK's reader of DICOM leaves its thread with an ASCII locale, in which Python would
-    read every later text file (SimpleITK 2.5.7)."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work).result()
 
 
 def _header(path: Path) -> Any:
