@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from parallax.case import Case, Modality, Pairing, Task, Volume
+from parallax.case import Case, Modality, Pairing, Task
+from parallax.data.checked import checked_files
 from parallax.data.dataset import Dataset, modality_strata
 from parallax.data.manifest import (
     Row,
@@ -19,7 +20,8 @@ from parallax.data.manifest import (
     nnunet_description,
     read_manifest,
 )
-from parallax.data.volumes import check_same_grid, read_grid, read_label_map, read_volume
+from parallax.data.reading import Loaded, ReadScan, Rules, finish_scan, header_notes
+from parallax.data.volumes import check_same_grid, load_volume, read_grid, read_label_map
 from parallax.errors import ConfigError, DataError
 
 DEFAULT_WINDOW_HU = (-175.0, 250.0)
@@ -95,23 +97,31 @@ class Folder(Dataset):
 
     def check(self) -> None:
         """Every file exists, label maps lie on the grids of their images and hold known values."""
-        for row in self._rows.values():
-            try:
-                self._check_row(row)
-            except DataError as error:
-                raise error.within(f"{row.where}, case {row.case}") from error
+        with checked_files((self.name, self._classes.raw)) as checked:
+            for row in self._rows.values():
+                try:
+                    checked.once([*row.images.values(), *row.labels.values()], partial(self._check_row, row))
+                except DataError as error:
+                    raise error.within(f"{row.where}, case {row.case}") from error
 
     def read(self, case_id: str, folder: Path) -> Case:
-        """Read a case where it lies; label maps take the affine of their image."""
+        """Read a case where it lies; label maps take the affine of their image, repairs are listed."""
         del folder  # nothing is staged: scans are read where they lie
         row = self._rows[case_id]
-        images = {name: read_volume(path) for name, path in row.images.items()}
-        labels = {}
-        for name, path in row.labels.items():
-            label = read_label_map(path, self._classes.raw)
-            check_same_grid(images[name], label, f"case {case_id}, {name}: {path}")
-            labels[name] = Volume(label.array, images[name].affine)
-        return Case(case_id, images, labels)
+        scans = {name: self._read_scan(row, name) for name in row.images}
+        return Case(
+            case_id,
+            images={name: scan.image for name, scan in scans.items()},
+            labels={name: scan.label for name, scan in scans.items() if scan.label is not None},
+            repairs=tuple(repair for scan in scans.values() for repair in scan.repairs),
+        )
+
+    def _read_scan(self, row: Row, name: str) -> ReadScan:
+        try:
+            label = _load(row.labels[name]) if name in row.labels else None
+            return finish_scan(name, _load(row.images[name]), label, Rules(self._classes.raw))
+        except DataError as error:
+            raise error.within(f"case {row.case}, {name}") from error
 
     def _check_row(self, row: Row) -> None:
         grids = {name: read_grid(path) for name, path in row.images.items()}
@@ -155,6 +165,10 @@ class Folder(Dataset):
         if not isinstance(given, Mapping) or not given:
             raise _error("classes", "structure: raw value, or structure: {values: [..]}", repr(given))
         return _read_classes(given, self.options.get("ignore_values", []))
+
+
+def _load(path: Path) -> Loaded:
+    return Loaded(path, load_volume(path), header_notes(path))
 
 
 def _read_classes(given: Mapping[str, Any], ignored: Any) -> Classes:

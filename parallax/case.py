@@ -132,12 +132,25 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class Repair:
+    """What reading changed of a scan: its modality, the change in words that every case shares, details."""
+
+    modality: str
+    what: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Case:
-    """One patient (or one unpaired scan) on native grids; `labels` may lack modalities that `images` has."""
+    """One patient (or one unpaired scan) on native grids; `labels` may lack modalities that `images` has.
+
+    `repairs` says what reading changed of the files; nothing is repaired without an entry there.
+    """
 
     id: str
     images: Mapping[str, Volume]
     labels: Mapping[str, Volume] = field(default_factory=dict)
+    repairs: tuple[Repair, ...] = ()
 
 
 @dataclass(frozen=True)

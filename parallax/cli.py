@@ -50,6 +50,9 @@ def list_plugins() -> None:
 def check_data(
     name: Annotated[str, typer.Argument(help="a dataset, as `parallax list` names it")],
     path: Annotated[Path, typer.Argument(help="the folder that its download was unpacked into")],
+    protocol: Annotated[
+        str | None, typer.Option(help="which structures and modalities a run would use")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Read a whole download and say whether a run would work: exit status 0 only then."""
@@ -57,7 +60,7 @@ def check_data(
     from parallax.data.scans import ScanDataset
     from parallax.plugin import load_dataset
 
-    dataset = load_dataset(name, {"root": str(path)})
+    dataset = load_dataset(name, {"root": str(path)} | ({"protocol": protocol} if protocol else {}))
     if not isinstance(dataset, ScanDataset):
         raise ConfigError(
             f"Dataset {name!r} is no download",
@@ -131,7 +134,7 @@ def _print_inspection(found: Inspection, structures: Iterable[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from parallax.data.inspect import modality_rows, structure_rows
+    from parallax.data.inspect import modality_rows, remarks, structure_rows
 
     console = Console()
     scans = Table("modality", "scans", "labelled", "size", "spacing (mm)", title=f"{found.dataset}: scans")
@@ -141,12 +144,8 @@ def _print_inspection(found: Inspection, structures: Iterable[str]) -> None:
     for row in structure_rows(found.scans, structures):
         volumes.add_row(*row)
     console.print(scans, volumes)
-    for repair, count in sorted(found.repairs().items()):
-        console.print(f"repair in {count} of {len(found.scans)} scans: {repair}", highlight=False)
-    for scan in found.scans:
-        if scan.problem:
-            console.print(f"problem, case {scan.case}, {scan.modality}: {scan.problem}", highlight=False)
-    console.print("A run would work." if found.usable else "A run would not work.", highlight=False)
+    for line in remarks(found):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _no_nan(row: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,12 @@ from balls import ball_volumes, centred_affine
 from parallax.case import Case, Modality, Pairing, Task
 
 
+@pytest.fixture(autouse=True)
+def _no_verdict_of_other_tests(monkeypatch, tmp_path_factory):
+    """Label maps that an earlier test or run found good are read again."""
+    monkeypatch.setattr("parallax.data.checked.CACHE", tmp_path_factory.mktemp("cache") / "checked.json")
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """Real scans beside the checkout; they are not part of the project, so tests of them may be skipped."""

@@ -48,6 +48,10 @@ class Dataset(ABC):
         """Case id to stratum (e.g. modality of an unpaired scan); splits keep shares. Empty: one stratum."""
         return {}
 
+    def patients(self) -> Mapping[str, str]:
+        """Case id to patient, where two cases may be of one person; empty: each case is its own patient."""
+        return {}
+
     def unlabelled_ids(self) -> list[str]:
         """Cases without any label map: they go to the training pool and are never drawn as labelled."""
         return []
@@ -71,4 +75,4 @@ class Dataset(ABC):
 
     @abstractmethod
     def read(self, case_id: str, folder: Path) -> Case:
-        """Read one case on its native grids; `folder` is the one given to `stage`."""
+        """Read one case on its native grids, with `repairs`; `folder` is the one given to `stage`."""

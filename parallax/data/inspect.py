@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from parallax.data.layouts import Values
-from parallax.data.scans import ScanDataset, ScanFile
-from parallax.data.volumes import check_same_grid, read_label_map, read_volume
-from parallax.errors import UserError
+from parallax.case import Repair, Volume
+from parallax.data.reading import ReadScan
+from parallax.data.scans import ScanDataset, ScanFile, find_files
+from parallax.errors import DataError, UserError
 
-_AFFINE_TOLERANCE = 1e-3  # headers that differ by less are the same number written twice
+_PAPERS = (".json", ".csv", ".txt", ".md", ".pdf", ".xlsx", ".yaml")  # what comes with a download
+_MOST_UNKNOWN = 12
 
 
 @dataclass(frozen=True)
@@ -25,123 +26,141 @@ class ScanReport:
 
     Attributes:
         case, modality: what the scan is.
+        image, label: its files or folders; no label map is "".
         shape, spacing_mm, axes: of the image.
+        values: label values that occur, background left out.
         volumes_ml: volume of each structure that the label map shows; empty without a label map.
-        repairs: what reading it changes, one clause each.
+        repairs: what reading it changes.
+        warnings: what a run can use and a person should look at, one clause each.
         problem: why a run could not use it; empty where it can.
     """
 
     case: str
     modality: str
+    image: str
+    label: str
     shape: tuple[int, ...] = ()
     spacing_mm: tuple[float, ...] = ()
     axes: str = ""
     labelled: bool = False
+    values: tuple[int, ...] = ()
     volumes_ml: Mapping[str, float] = field(default_factory=dict)
-    repairs: tuple[str, ...] = ()
+    repairs: tuple[Repair, ...] = ()
+    warnings: tuple[str, ...] = ()
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Reports of all scans of a dataset."""
+    """Reports of all scans of a dataset.
+
+    Attributes:
+        dataset: its name.
+        scans: one report each.
+        used: cases that a run would use: those with a label map in a modality of the protocol.
+        refusal: why a run would not start, apart from single scans; "" where it would.
+        warnings: what is incomplete, one sentence each.
+        unknown: files below the root that no rule of the dataset matches.
+    """
 
     dataset: str
     scans: tuple[ScanReport, ...]
+    used: frozenset[str]
+    refusal: str = ""
+    warnings: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def usable(self) -> bool:
-        """Whether a run would start: some scan is labelled, and none has a problem."""
-        return any(scan.labelled for scan in self.scans) and not any(scan.problem for scan in self.scans)
+        """Whether a run would work: some scan is labelled, and no scan that it reads has a problem."""
+        return not self.refusal and not any(scan.problem for scan in self.scans if scan.case in self.used)
 
     def repairs(self) -> Counter[str]:
         """How many scans need each repair."""
-        return Counter(repair for scan in self.scans for repair in scan.repairs)
+        return Counter(what for scan in self.scans for what in {repair.what for repair in scan.repairs})
 
     def to_json(self) -> dict[str, Any]:
         """All of it as plain values."""
         return {
             "dataset": self.dataset,
             "usable": self.usable,
+            "refusal": self.refusal,
+            "warnings": list(self.warnings),
+            "unknown_files": list(self.unknown),
             "scans": [asdict(scan) for scan in self.scans],
         }
 
 
 def inspect_dataset(dataset: ScanDataset) -> Inspection:
     """Read every image and label map below the root in full; one scan is in memory at a time."""
-    return Inspection(dataset.name, tuple(inspect_scan(scan, dataset.values) for scan in dataset.find()))
-
-
-def inspect_scan(scan: ScanFile, values: Values) -> ScanReport:
-    """Read one scan as a run would, and say what it is."""
-    import nibabel
-
     try:
-        image = read_volume(scan.image)
-        axes = "".join(nibabel.aff2axcodes(image.affine))
-        volumes: dict[str, float] = {}
-        if scan.label:
-            ids = {name: i for i, name in enumerate(values.structures, start=1)}
-            label = read_label_map(scan.label, values.to_ids(ids))
-            check_same_grid(image, label, f"{scan.image} and {scan.label}")
-            voxel_ml = float(np.prod(image.grid.spacing_mm)) / 1000
-            counts = np.bincount(label.array.ravel(), minlength=len(ids) + 1)
-            volumes = {name: float(counts[i]) * voxel_ml for name, i in ids.items() if counts[i]}
-        return ScanReport(
-            case=scan.case,
-            modality=scan.modality,
-            shape=image.grid.shape,
-            spacing_mm=tuple(round(s, 4) for s in image.grid.spacing_mm),
-            axes=axes,
-            labelled=scan.label is not None,
-            volumes_ml={name: round(ml, 2) for name, ml in volumes.items()},
-            repairs=tuple(_repairs(scan, axes, values)),
-        )
+        found, used, refusal = dataset.find(), dataset.case_ids(), ""
+    except DataError as error:
+        found, used, refusal = _found(dataset), [], str(error)
+    scans = tuple(inspect_scan(dataset, scan) for scan in found)
+    return Inspection(
+        dataset=dataset.name,
+        scans=scans,
+        used=frozenset(used),
+        refusal=refusal,
+        warnings=_incomplete(dataset.expected() if found else {}, dataset.task.modality_names, scans),
+        unknown=_unknown(dataset.root, found),
+    )
+
+
+def inspect_scan(dataset: ScanDataset, scan: ScanFile) -> ScanReport:
+    """Read one scan as a run would, with all structures of the release, and say what it is."""
+    import nibabel
+
+    values = dataset.values
+    ids = {name: i for i, name in enumerate(values.structures, start=1)}
+    report = ScanReport(scan.case, scan.modality, str(scan.image), str(scan.label or ""))
+    try:
+        read = dataset.read_scan(scan, ids)
     except UserError as error:
-        return ScanReport(scan.case, scan.modality, labelled=scan.label is not None, problem=str(error))
+        return replace(report, labelled=scan.label is not None, problem=str(error))
+    axes: Any = nibabel.aff2axcodes(read.image.affine)
+    volumes = _volumes_ml(read.label, ids) if read.label else {}
+    return replace(
+        report,
+        shape=read.image.grid.shape,
+        spacing_mm=tuple(round(s, 4) for s in read.image.spacing_mm),
+        axes="".join(axes),
+        labelled=read.label is not None,
+        values=tuple(sorted(values.structures[name] for name in volumes)),
+        volumes_ml={name: round(ml, 2) for name, ml in volumes.items()},
+        repairs=read.repairs,
+        warnings=_warnings(read),
+    )
 
 
-def _repairs(scan: ScanFile, axes: str, values: Values) -> list[str]:
-    found = [] if axes == "RAS" else [f"axes {axes} are turned to RAS"]
-    files = [("image", scan.image)] + ([("label map", scan.label)] if scan.label else [])
-    for what, path in files:
-        found += [f"{what}: {clause}" for clause in _header_repairs(path)]
-    if scan.label:
-        found += _label_repairs(scan.label, values)
-    return found
+def remarks(found: Inspection) -> list[str]:
+    """What the tables do not show, one line each; the last line is the answer."""
+    cases = {scan.case for scan in found.scans}
+    lines = [f"cases found: {len(cases)}, of which a run uses {len(found.used)}"]
+    values = sorted({value for scan in found.scans for value in scan.values})
+    lines += [f"label values: {', '.join(map(str, values)) or 'none'}"]
+    lines += [f"warning: {text}" for text in found.warnings]
+    lines += [f"warning, case {s.case}, {s.modality}: {text}" for s in found.scans for text in s.warnings]
+    n = len(found.scans)
+    lines += [f"repair in {count} of {n} scans: {what}" for what, count in sorted(found.repairs().items())]
+    lines += [
+        f"dropped, case {s.case}, {s.modality}: {r.detail}"
+        for s in found.scans
+        for r in s.repairs
+        if "dropped" in r.what
+    ]
+    lines += [f"unknown file: {name}" for name in found.unknown[:_MOST_UNKNOWN]]
+    if len(found.unknown) > _MOST_UNKNOWN:
+        lines.append(f"unknown files: {len(found.unknown) - _MOST_UNKNOWN} more (--json lists all)")
+    lines += [_problem(scan, scan.case in found.used) for scan in found.scans if scan.problem]
+    lines += [found.refusal] if found.refusal else []
+    return [*lines, "A run would work." if found.usable else "A run would not work."]
 
 
-def _header_repairs(path: Path) -> list[str]:
-    import nibabel
-
-    header: Any = nibabel.load(path).header
-    if not hasattr(header, "get_qform"):
-        return []
-    sform, qform = int(header["sform_code"]), int(header["qform_code"])
-    found = []
-    if sform and qform:
-        apart = float(np.abs(header.get_sform() - header.get_qform()).max())
-        if apart > _AFFINE_TOLERANCE:
-            found.append("sform and qform disagree, sform is used")
-    elif qform:
-        found.append("no sform, qform is used")
-    matrix = header.get_best_affine()[:3, :3]
-    directions = matrix / np.linalg.norm(matrix, axis=0)
-    if np.abs(directions.T @ directions - np.eye(3)).max() > _AFFINE_TOLERANCE:
-        found.append("axes are not orthogonal")
-    return found
-
-
-def _label_repairs(path: Path, values: Values) -> list[str]:
-    import nibabel
-
-    image: Any = nibabel.load(path)
-    found = ["label map: stored as floats, read as integers"] if image.get_data_dtype().kind == "f" else []
-    if not values.aliases:
-        return found  # nothing to look for: the voxels need not be read a second time
-    data = np.asanyarray(image.dataobj)
-    strays = sorted(stray for stray in values.aliases if bool((data == stray).any()))
-    return found + [f"label map: value {stray} is read as {values.aliases[stray]}" for stray in strays]
+def _problem(scan: ScanReport, used: bool) -> str:
+    unless = "" if used else " (read only with `unlabelled: true`)"
+    return f"problem, case {scan.case}, {scan.modality}{unless}: {scan.problem}"
 
 
 def modality_rows(scans: Sequence[ScanReport]) -> list[tuple[str, ...]]:
@@ -173,6 +192,46 @@ def structure_rows(scans: Sequence[ScanReport], structures: Iterable[str]) -> li
             )
             rows.append((structure, modality, f"{len(volumes)} of {len(own)}", text))
     return rows
+
+
+def _found(dataset: ScanDataset) -> list[ScanFile]:
+    try:
+        return dataset.find()
+    except DataError:
+        return []
+
+
+def _volumes_ml(label: Volume, ids: Mapping[str, int]) -> dict[str, float]:
+    voxel_ml = float(np.prod(label.spacing_mm)) / 1000
+    counts = np.bincount(label.array.ravel(), minlength=len(ids) + 1)
+    return {name: float(counts[i]) * voxel_ml for name, i in ids.items() if counts[i]}
+
+
+def _warnings(read: ReadScan) -> tuple[str, ...]:
+    found = []
+    if read.image.array.min() == read.image.array.max():
+        found.append("the image is constant")
+    if read.label is not None and not read.label.array.any():
+        found.append("the label map is all background")
+    return tuple(found)
+
+
+def _incomplete(
+    expected: Mapping[str, int], modalities: Sequence[str], scans: Sequence[ScanReport]
+) -> tuple[str, ...]:
+    found = Counter(scan.modality for scan in scans if scan.labelled)
+    return tuple(
+        f"{modality}: {found[modality]} labelled scans found, the whole release has {n} "
+        f"({n - found[modality]} missing)"
+        for modality, n in expected.items()
+        if modality in modalities and found[modality] < n
+    )
+
+
+def _unknown(root: Path, scans: Sequence[ScanFile]) -> tuple[str, ...]:
+    known = {file for scan in scans for file in scan.files()}
+    others = [path for path in find_files(root, "*") if path not in known and path.suffix]
+    return tuple(path.relative_to(root).as_posix() for path in others if path.suffix.lower() not in _PAPERS)
 
 
 def _range(values: Sequence[float]) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,17 @@ class Values:
     Attributes:
         structures: structure name to the value in the file.
         aliases: stray value to the value that it means.
+        merged: name of a region to the structures that it joins.
     """
 
     structures: Mapping[str, int]
     aliases: Mapping[int, int]
+    merged: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def to_ids(self, classes: Mapping[str, int]) -> dict[int, int]:
         """Value in the file to id in the task; structures that the task leaves out become background."""
-        table = {value: classes.get(name, 0) for name, value in self.structures.items()}
+        regions = {name: classes[r] for r, names in self.merged.items() if r in classes for name in names}
+        table = {value: classes.get(name, regions.get(name, 0)) for name, value in self.structures.items()}
         return table | {stray: table[meant] for stray, meant in self.aliases.items()}
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from parallax.case import Case, Modality, Pairing, Task
+from parallax.case import Case, Grid, Modality, Pairing, Task, Volume
+from parallax.data.checked import checked_files
 from parallax.data.dataset import Dataset, modality_strata
 from parallax.data.layouts import Values
-from parallax.data.volumes import check_same_grid, read_grid, read_label_map, read_volume
+from parallax.data.reading import Loaded, ReadScan, Rules, finish_label, finish_scan, header_notes
+from parallax.data.volumes import check_same_grid, load_volume, read_grid
 from parallax.errors import ConfigError, DataError
 from parallax.plugin import nearest
 
-OPTIONS = ("root", "protocol", "spacing_mm", "unlabelled", "crop")
+OPTIONS = ("root", "protocol", "spacing_mm", "unlabelled", "crop", "largest_component")
 
 
 @dataclass(frozen=True)
@@ -26,22 +28,30 @@ class ScanFile:
     Attributes:
         case: id of the case that the scan belongs to.
         modality: name of its modality.
-        image: its file.
-        label: its label map; None where none was released.
+        image: its file, or the folder of its slices.
+        label: its label map (file or folder); None where none was released.
+        channel: which image of a 4-D file it is; None for a file that holds one.
     """
 
     case: str
     modality: str
     image: Path
     label: Path | None
+    channel: int | None = None
+
+    def files(self) -> list[Path]:
+        """Every file that is read: slices of a folder, and the voxels beside an Analyze header."""
+        return [file for path in (self.image, self.label) if path for file in _files(path)]
 
 
 class ScanDataset(Dataset):
-    """A real download. A subclass declares the literals below and fills `values` and `find`.
+    """A real download. A subclass declares the literals below and fills `values` and `find`; formats other
+    than volumes that nibabel or SimpleITK read override `load_image`, `load_label` and `grid`.
 
     Options: `root` (where it was unpacked), `protocol` (a key of `protocols`, default the first),
-    `spacing_mm` (of the common frame), `unlabelled` (true: scans without label maps join the training pool),
-    `crop` (true: cut the common frame to the foreground).
+    `spacing_mm` (of the common frame), `unlabelled` (true: cases without label maps join the training pool),
+    `crop` (true: cut the common frame to the foreground), `largest_component` (true: keep only the largest
+    connected component of each structure, and report what was dropped).
 
     Attributes:
         licence: terms under which the owner hands the data out.
@@ -50,7 +60,12 @@ class ScanDataset(Dataset):
         modality_kinds: modality name to `ct` or `mr`, in the order of the task.
         pairing_level: how scans of one case relate.
         protocols: name to the structures that are scored, in the order of their ids.
+        protocol_modalities: protocol to the modalities that it has, where it has not all.
+        protocol_pairing: protocol to its pairing level, where it is another one.
         spacing_mm: default of the common frame.
+        nan_fill: what replaces NaN in this dataset, counted as a repair; None refuses it.
+        largest_component: default of the option.
+        allow_no_codes: whether headers without sform and qform are accepted, counted as a repair.
     """
 
     licence: ClassVar[str]
@@ -59,8 +74,13 @@ class ScanDataset(Dataset):
     modality_kinds: ClassVar[Mapping[str, str]]
     pairing_level: ClassVar[str]
     protocols: ClassVar[Mapping[str, Sequence[str]]]
+    protocol_modalities: ClassVar[Mapping[str, Sequence[str]]] = {}
+    protocol_pairing: ClassVar[Mapping[str, str]] = {}
     spacing_mm: ClassVar[tuple[float, float, float]]
     window_hu: ClassVar[tuple[float, float]] = (-175.0, 250.0)
+    nan_fill: ClassVar[float | None] = None
+    largest_component: ClassVar[bool] = False
+    allow_no_codes: ClassVar[bool] = False
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
@@ -87,15 +107,44 @@ class ScanDataset(Dataset):
     def find(self) -> list[ScanFile]:
         """Every scan under `root`, with or without a label map, in a stable order; no file is opened."""
 
+    def expected(self) -> Mapping[str, int]:
+        """Labelled scans per modality in the whole release that `root` holds; empty where not known."""
+        return {}
+
+    def grid(self, scan: ScanFile) -> Grid:
+        """Grid of an image from its header."""
+        return read_grid(scan.image, channel=scan.channel, allow_no_codes=self.allow_no_codes)
+
+    def load_image(self, scan: ScanFile) -> Loaded:
+        """The image as it is stored."""
+        return self._load(scan.image, scan.channel)
+
+    def load_label(self, scan: ScanFile) -> Loaded:
+        """The label map (there is one) as it is stored."""
+        return self._load(scan.label or scan.image)
+
+    def read_scan(self, scan: ScanFile, classes: Mapping[str, int]) -> ReadScan:
+        """Read one scan in full; `classes` are the structures that are told apart.
+
+        Raises:
+            DataError: naming case, modality and file.
+        """
+        try:
+            image, label = self.load_image(scan), self.load_label(scan) if scan.label else None
+            return finish_scan(scan.modality, image, label, self._rules(classes))
+        except DataError as error:
+            raise error.within(f"case {scan.case}, {scan.modality}") from error
+
     @property
     def task(self) -> Task:
         """The task of the chosen protocol."""
         spacing = self.options.get("spacing_mm", self.spacing_mm)
+        kinds = {name: self.modality_kinds[name] for name in self._modality_names}
         return Task(
             name=self.name,
-            modalities=tuple(Modality(n, kind, self.window_hu) for n, kind in self.modality_kinds.items()),
+            modalities=tuple(Modality(n, kind, self.window_hu) for n, kind in kinds.items()),
             classes={name: i for i, name in enumerate(self.protocols[self.protocol], start=1)},
-            pairing=Pairing(self.pairing_level),
+            pairing=Pairing(self.protocol_pairing.get(self.protocol, self.pairing_level)),
             spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
         )
 
@@ -118,42 +167,43 @@ class ScanDataset(Dataset):
 
     def inputs(self) -> list[Path]:
         """Every image and label map that a run uses."""
-        return sorted({path for scan in self.scans for path in (scan.image, scan.label) if path})
+        return sorted({path for scan in self.scans for path in scan.files()})
 
     def check(self) -> None:
-        """Headers of every labelled scan; voxels are left to `parallax check-data` and to preparation."""
-        for scan in self.scans:
-            grid = read_grid(scan.image)
-            if scan.label:
-                check_same_grid(grid, read_grid(scan.label), f"{scan.image} and {scan.label}")
+        """Headers and label maps of all cases; voxels of images are left to `check-data` and preparation."""
+        with checked_files((self.name, self._rules(self.task.classes))) as checked:
+            for case, scans in self._cases.items():
+                files = [path for scan in scans for path in scan.files()]
+                checked.once(files, partial(self._check_case, case, scans))
 
     def read(self, case_id: str, folder: Path) -> Case:
-        """Read a case where it lies; label values become the ids of the task."""
+        """Read a case where it lies; label values become the ids of the task, repairs are listed."""
         del folder  # nothing is staged
-        table = self.values.to_ids(self.task.classes)
-        images, labels = {}, {}
-        for scan in self._cases[case_id]:
-            images[scan.modality] = read_volume(scan.image)
-            if scan.label:
-                labels[scan.modality] = read_label_map(scan.label, table)
-                check_same_grid(
-                    images[scan.modality], labels[scan.modality], f"{scan.image} and {scan.label}"
-                )
-        return Case(case_id, images, labels)
+        scans = {scan.modality: self.read_scan(scan, self.task.classes) for scan in self._cases[case_id]}
+        return Case(
+            case_id,
+            images={name: scan.image for name, scan in scans.items()},
+            labels={name: scan.label for name, scan in scans.items() if scan.label is not None},
+            repairs=tuple(repair for scan in scans.values() for repair in scan.repairs),
+        )
 
     @cached_property
     def scans(self) -> tuple[ScanFile, ...]:
-        """The scans that a run uses: those with label maps, and with `unlabelled: true` all."""
-        found = [s for s in self.find() if s.label or self.options.get("unlabelled", False)]
-        if not any(scan.label for scan in found):
+        """The scans that a run uses: those of cases with label maps, and with `unlabelled: true` all."""
+        found = [scan for scan in self.find() if scan.modality in self._modality_names]
+        _check_once(found)
+        labelled = {scan.case for scan in found if scan.label}
+        if not labelled:
             raise DataError(
                 f"No labelled scan of {self.title} was found",
                 where=str(self.root),
                 expected=f"the folders of the download as they unpack ({self.download})",
-                found=f"{len(self.find())} scans without label maps",
-                remedy=f"point `root` at it; `parallax check-data {self.name} PATH` lists what is there",
+                found=f"{len(found)} scans without label maps in {', '.join(self._modality_names)}",
+                remedy=f"point `root` at it, or take another protocol ({', '.join(self.protocols)}); "
+                f"`parallax check-data {self.name} PATH` lists what is there",
             )
-        return tuple(found)
+        every = bool(self.options.get("unlabelled", False))
+        return tuple(scan for scan in found if every or scan.case in labelled)
 
     @cached_property
     def _cases(self) -> dict[str, list[ScanFile]]:
@@ -161,6 +211,42 @@ class ScanDataset(Dataset):
         for scan in self.scans:
             cases.setdefault(scan.case, []).append(scan)
         return cases
+
+    @property
+    def _modality_names(self) -> Sequence[str]:
+        return self.protocol_modalities.get(self.protocol, tuple(self.modality_kinds))
+
+    def _rules(self, classes: Mapping[str, int]) -> Rules:
+        return Rules(
+            table=self.values.to_ids(classes),
+            names={i: name for name, i in classes.items()},
+            aliases=self.values.aliases,
+            nan_fill=self.nan_fill,
+            largest_component=bool(self.options.get("largest_component", self.largest_component)),
+        )
+
+    def _load(self, path: Path, channel: int | None = None) -> Loaded:
+        volume = load_volume(path, channel=channel, allow_no_codes=self.allow_no_codes)
+        return Loaded(path, volume, header_notes(path))
+
+    def _check_case(self, case: str, scans: Sequence[ScanFile]) -> None:
+        read: dict[Path, Volume] = {}
+        for scan in scans:
+            try:
+                grid = self.grid(scan)
+                if scan.label:
+                    # one map may serve all modalities of a case; slices take their grid from their image
+                    key = scan.label if scan.label.is_file() else scan.image
+                    if key not in read:
+                        read[key] = self._check_label(scan)
+                    check_same_grid(grid, read[key], f"{scan.image} and {scan.label}")
+            except DataError as error:
+                raise error.within(f"case {case}, {scan.modality}") from error
+
+    def _check_label(self, scan: ScanFile) -> Volume:
+        loaded = self.load_label(scan)
+        finish_label(scan.modality, loaded, self._rules(self.task.classes))
+        return loaded.volume
 
     def _option(self, key: str, expected: str, found: str, remedy: str = "correct the option") -> ConfigError:
         return ConfigError(
@@ -170,3 +256,29 @@ class ScanDataset(Dataset):
             found=found,
             remedy=remedy,
         )
+
+
+def find_files(root: Path, pattern: str) -> list[Path]:
+    """Files below `root` that match, sorted; what archive tools of a Mac leave behind is passed over."""
+    found = (path for path in root.rglob(pattern) if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in found if "__MACOSX" not in path.parts)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return find_files(path, "*")
+    return [path, path.with_suffix(".img")] if path.suffix == ".hdr" else [path]
+
+
+def _check_once(scans: Sequence[ScanFile]) -> None:
+    first: dict[tuple[str, str], ScanFile] = {}
+    for scan in scans:
+        other = first.setdefault((scan.case, scan.modality), scan)
+        if other is not scan:
+            raise DataError(
+                "A scan was found twice",
+                where=f"case {scan.case}, {scan.modality}",
+                expected="one file",
+                found=f"{other.image} and {scan.image}",
+                remedy="point `root` at one release, or take one of the files away",
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from collections.abc import Collection, Mapping
 from itertools import product
 from pathlib import Path
@@ -18,42 +19,29 @@ from parallax.errors import DataError, GeometryError
 ORIGIN_TOLERANCE_MM = 1e-2
 DIRECTION_TOLERANCE = 1e-3
 LABEL_TOLERANCE = 1e-6
+_MOST_BINS = 1 << 16
 
 
 def read_volume(path: Path, *, allow_no_codes: bool = False) -> Volume:
     """Read an image: floats become float32, integers stay as they are.
 
-    The sform is used where its code is not 0, else the qform.
-
     Args:
-        path: `.nii`, `.nii.gz`, or (through SimpleITK) `.mha`, `.mhd`, `.nrrd`.
-        allow_no_codes: accept a NIfTI whose two codes are 0 (its place in space is then a guess).
+        path: as in `load_volume`.
+        allow_no_codes: as in `load_volume`.
 
     Raises:
         DataError: the file is absent, unreadable, not 3-D, or holds NaN or infinite values.
         GeometryError: no usable affine.
     """
-    array, affine = _load(path, allow_no_codes)
-    if array.dtype.kind == "f":
-        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-        if bad:
-            raise DataError(
-                "An image holds values that are not finite",
-                where=str(path),
-                expected="numbers only",
-                found=f"{bad} of {array.size} voxels are NaN or infinite",
-                remedy="replace them in the file (for instance by the background value)",
-            )
-        array = array.astype(np.float32, copy=False)
-    return Volume(array, affine)
+    return as_image(load_volume(path, allow_no_codes=allow_no_codes), path)
 
 
-def read_grid(path: Path, *, allow_no_codes: bool = False) -> Grid:
-    """The grid of a volume from its header alone (same rules and errors as `read_volume`)."""
-    if _is_nifti(path):
-        image = _open_nifti(path)
-        return Grid(_shape3(image.shape, path), _nifti_affine(image, path, allow_no_codes))
-    array, affine = _load(path, allow_no_codes)
+def read_grid(path: Path, *, channel: int | None = None, allow_no_codes: bool = False) -> Grid:
+    """The grid of a volume from its header alone (same rules and errors as `load_volume`)."""
+    if _is_nibabel(path):
+        image = _open_nibabel(path)
+        return Grid(_shape3(image.shape, path, channel), _affine(image, path, allow_no_codes))
+    array, affine = _load_itk(path)
     return Grid(_shape3(array.shape, path), affine)
 
 
@@ -61,16 +49,62 @@ def read_label_map(path: Path, allowed: Mapping[int, int] | Collection[int]) -> 
     """Read a label map as uint8.
 
     Args:
-        path: as in `read_volume`.
+        path: as in `load_volume`.
         allowed: raw value -> id, or the ids themselves. Background (0) is always allowed and stays 0.
 
     Raises:
         DataError: a voxel is no integer (beyond 1e-6) or its value is not allowed; the counts are named.
         GeometryError: no usable affine.
     """
-    array, affine = _load(path, False)
+    return as_label_map(load_volume(path), allowed, path)
+
+
+def load_volume(path: Path, *, channel: int | None = None, allow_no_codes: bool = False) -> Volume:
+    """Read a file as it is: no value is changed or judged. The sform is used where its code is not 0, else
+    the qform.
+
+    Args:
+        path: `.nii`, `.nii.gz`, Analyze or NIfTI pairs (`.hdr` beside `.img`), or (through SimpleITK)
+            `.mha`, `.mhd`, `.nrrd`.
+        channel: which 3-D image of a 4-D file; None for a file that holds one.
+        allow_no_codes: accept a NIfTI whose two codes are 0 (its place in space is then a guess).
+
+    Raises:
+        DataError: the file is absent, unreadable or not 3-D.
+        GeometryError: no usable affine.
+    """
+    if not _is_nibabel(path):
+        return Volume(*_load_itk(path))
+    image = _open_nibabel(path)
+    affine = _affine(image, path, allow_no_codes)
+    shape = _shape3(image.shape, path, channel)
+    try:
+        array = np.asarray(image.dataobj if channel is None else image.dataobj[..., channel])
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise _unreadable(path, error) from error
+    return Volume(array.reshape(shape), affine)
+
+
+def as_image(volume: Volume, path: Path) -> Volume:
+    """A loaded volume as an image (see `read_volume`). `DataError` where a value is not finite."""
+    if volume.array.dtype.kind != "f":
+        return volume
+    bad = int(volume.array.size - np.count_nonzero(np.isfinite(volume.array)))
+    if bad:
+        raise DataError(
+            "An image holds values that are not finite",
+            where=str(path),
+            expected="numbers only",
+            found=f"{bad} of {volume.array.size} voxels are NaN or infinite",
+            remedy="replace them in the file (for instance by the background value)",
+        )
+    return Volume(volume.array.astype(np.float32, copy=False), volume.affine)
+
+
+def as_label_map(volume: Volume, allowed: Mapping[int, int] | Collection[int], path: Path) -> Volume:
+    """A loaded volume as a label map (see `read_label_map`)."""
     table = dict(allowed) if isinstance(allowed, Mapping) else {int(v): int(v) for v in allowed}
-    return Volume(_map_values(_integers(array, path), {0: 0} | table, path), affine)
+    return Volume(_map_values(_integers(volume.array, path), {0: 0} | table, path), volume.affine)
 
 
 def write_volume(volume: Volume, path: Path) -> None:
@@ -133,42 +167,36 @@ def describe_grid(grid: Grid) -> str:
     return f"shape {shape}, spacing {spacing} mm, axes {codes}, origin ({origin}) mm, matrix [{axes}]"
 
 
-def _load(path: Path, allow_no_codes: bool) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    if not _is_nifti(path):
-        return _load_itk(path)
-    image = _open_nifti(path)
-    affine = _nifti_affine(image, path, allow_no_codes)
-    try:
-        array = np.asarray(image.dataobj)
-    except (OSError, EOFError, ValueError) as error:
-        raise _unreadable(path, error) from error
-    return array.reshape(_shape3(array.shape, path)), affine
+def _is_nibabel(path: Path) -> bool:
+    return path.name.endswith((".nii", ".nii.gz", ".hdr", ".img"))
 
 
-def _is_nifti(path: Path) -> bool:
-    return path.name.endswith((".nii", ".nii.gz"))
-
-
-def _open_nifti(path: Path) -> Any:
+def _open_nibabel(path: Path) -> Any:
     import nibabel
 
     try:
         return nibabel.load(path)
-    except (OSError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.spatialimages.HeaderDataError,
+    ) as error:
         raise _unreadable(path, error) from error
 
 
-def _nifti_affine(image: Any, path: Path, allow_no_codes: bool) -> NDArray[np.float64]:
-    sform, qform = int(image.header["sform_code"]), int(image.header["qform_code"])
+def _affine(image: Any, path: Path, allow_no_codes: bool) -> NDArray[np.float64]:
     affine = np.asarray(image.affine, dtype=np.float64)
     usable = bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine[:3, :3])) > 1e-9
-    if usable and (sform or qform or allow_no_codes):
+    codes = [int(image.header.get(f"{form}_code", 1)) for form in ("sform", "qform")]  # Analyze has none
+    if usable and (any(codes) or allow_no_codes):
         return affine
     raise GeometryError(
         "A NIfTI header does not say where its voxels lie",
         where=str(path),
         expected="sform_code or qform_code above 0 and an invertible affine",
-        found=f"sform_code {sform}, qform_code {qform}, affine {affine.round(4).tolist()}",
+        found=f"sform_code {codes[0]}, qform_code {codes[1]}, affine {affine.round(4).tolist()}",
         remedy="write the affine of the scanner data into the header",
     )
 
@@ -189,7 +217,9 @@ def _load_itk(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
     return array, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # ITK is LPS
 
 
-def _shape3(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
+def _shape3(shape: tuple[int, ...], path: Path, channel: int | None = None) -> tuple[int, int, int]:
+    if channel is not None:
+        return _channel_shape(shape, path, channel)
     trimmed = shape
     while len(trimmed) > 3 and trimmed[-1] == 1:
         trimmed = trimmed[:-1]
@@ -204,11 +234,23 @@ def _shape3(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
     return (trimmed[0], trimmed[1], trimmed[2])
 
 
+def _channel_shape(shape: tuple[int, ...], path: Path, channel: int) -> tuple[int, int, int]:
+    if len(shape) != 4 or shape[3] <= channel:
+        raise DataError(
+            "A file does not hold the channels that its dataset has",
+            where=str(path),
+            expected=f"a 4-D file with at least {channel + 1} channels",
+            found=f"shape {shape}",
+            remedy="fetch the file again, or point at the release that the dataset names",
+        )
+    return (shape[0], shape[1], shape[2])
+
+
 def _unreadable(path: Path, error: BaseException) -> DataError:
     return DataError(
         "A volume cannot be read",
         where=str(path),
-        expected="a readable .nii, .nii.gz, .mha, .mhd or .nrrd file",
+        expected="a readable .nii, .nii.gz, .hdr with .img, .mha, .mhd or .nrrd file",
         found="no such file" if not path.exists() else f"{type(error).__name__}: {error}".replace("\n", " "),
         remedy="check the path, or fetch or write the file again",
     )
@@ -233,9 +275,9 @@ def _integers(array: NDArray[Any], path: Path) -> NDArray[np.int64]:
 
 
 def _map_values(values: NDArray[np.int64], table: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
-    raw, counts = np.unique(values, return_counts=True)
+    raw, counts, position = _tally(values)
     held = zip(raw.tolist(), counts.tolist(), strict=True)
-    unknown = [f"{value} ({n} voxels)" for value, n in held if value not in table]
+    unknown = [f"{value} ({n} voxels)" for value, n in held if n and value not in table]
     if unknown:
         raise DataError(
             "A label map holds values that the task does not know",
@@ -244,6 +286,15 @@ def _map_values(values: NDArray[np.int64], table: Mapping[int, int], path: Path)
             found=", ".join(unknown[:12]) + (" and more" if len(unknown) > 12 else ""),
             remedy="add the value to a structure of the task, or list it as one to leave out",
         )
-    ids = np.array([table[v] for v in raw.tolist()], dtype=np.uint8)
-    result: NDArray[np.uint8] = ids[np.searchsorted(raw, values)]
+    result: NDArray[np.uint8] = np.array([table.get(v, 0) for v in raw.tolist()], dtype=np.uint8)[position]
     return result
+
+
+def _tally(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Values, how often each occurs (maybe never), and where each voxel's value stands in that list."""
+    low, high = int(values.min()), int(values.max())
+    if high - low < _MOST_BINS:  # counting takes a tenth of the time of sorting
+        position = values - low
+        return np.arange(low, high + 1), np.bincount(position.ravel()), position
+    raw, counts = np.unique(values, return_counts=True)
+    return raw, counts, np.searchsorted(raw, values)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parallax.data.store import count_repairs
 from parallax.score.layout import Table, common_notes
 from parallax.score.metrics import EMPTY_RULE_TEXT
 from parallax.score.table import write_text
@@ -70,6 +71,7 @@ def build_report(run_dir: Path, published: Path | None = None, manifest: Path | 
         curves=[p for p in pictures if not p.name.startswith("case_")],
         sections=_sections(tables, pictures),
         costs=_cost_table(tables),
+        repairs=_repair_table(run_dir),
         rule=EMPTY_RULE_TEXT,
         manifest=json.dumps(values, indent=1, ensure_ascii=False) if values else "",
     )
@@ -144,6 +146,12 @@ def _cost_table(tables: Tables) -> Table:
     names = [name for name in costs.columns if name not in ("pretraining", "checkpoint_rule", "adapter")]
     rows = [tuple(_plain(value) for value in row) for row in costs[names].itertuples(index=False)]
     return Table("costs", "Cost of every run", tuple(name.replace("_", " ") for name in names), tuple(rows))
+
+
+def _repair_table(run_dir: Path) -> Table:
+    """What reading changed of the files of a dataset; no rows where all scans were as they should be."""
+    rows = tuple((*key, str(n)) for key, n in count_repairs(run_dir).items())
+    return Table("repairs", "Repairs of the scans", ("dataset", "repair", "cases"), rows)
 
 
 def _plain(value: object) -> str:

@@ -5,12 +5,13 @@ import json
 import subprocess
 import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
 from balls import ball_volumes, centred_affine
 
 from parallax.case import Volume
-from parallax.data.store import load_test_views, load_train_view, read_json
+from parallax.data.store import count_repairs, load_test_views, load_train_view, read_json
 from parallax.data.volumes import write_volume
 from parallax.errors import ConfigError
 from parallax.plugin import plugin_root
@@ -76,6 +77,26 @@ def test_label_subsets_are_nested_and_cover_the_training_cases(done):
     for one in subsets.values():
         assert sorted(one["labelled"] + one["unlabelled"]) == split["train"]
     assert len(subsets["f020-d0"]["labelled"]) == 1
+
+
+def test_repairs_are_written_beside_the_prepared_part_and_counted(done, capsys, tmp_path):
+    split = read_json(done / "split.json")
+    for part in ("train", "test"):
+        assert read_json(done / "prepared" / part / "repairs.json") == {}
+    scans = write_scans(tmp_path)
+    label = nib.load(tmp_path / "0_CT_l.nii.gz")
+    nib.save(nib.Nifti1Image(label.get_fdata(), label.affine), tmp_path / "0_CT_l.nii.gz")
+    side = next(part for part in ("train", "test") if "p0" in split[part])
+    out = tmp_path / "data" / "liver" / "prepared" / side
+    places = {"split": done / "split.json", "raw": tmp_path / "raw", "out": out}
+    run("prepare", dataset="folder", options=json.dumps(scans), part=side, **places)
+    what = "label map: stored as floats, read as integers"
+    assert read_json(out / "repairs.json") == {"p0": [{"modality": "CT", "what": what, "detail": ""}]}
+    lines = capsys.readouterr().out.splitlines()
+    assert f"p0: CT: {what}" in lines
+    assert len(lines) == len(split[side])
+    assert sum(line.endswith("nothing repaired") for line in lines) == len(lines) - 1
+    assert count_repairs(tmp_path) == {("liver", what): 1}
 
 
 def test_view_loads_and_holds_one_mask(done):

@@ -50,7 +50,7 @@ def test_float_labels_and_headers_that_disagree_are_named(amos):
     floats.set_sform(AFFINE, 1)
     floats.set_qform(other, 1)
     nib.save(floats, label)
-    repairs = _inspect(amos).scans[0].repairs
+    repairs = [repair.what for repair in _inspect(amos).scans[0].repairs]
     assert "label map: stored as floats, read as integers" in repairs
     assert "label map: sform and qform disagree, sform is used" in repairs
 
@@ -115,4 +115,4 @@ def test_real_amos_label_maps_are_read(real_data, tmp_path):
     assert not ct.problem + mr.problem
     assert 900 < ct.volumes_ml["liver"] < 2500
     assert mr.volumes_ml["right_kidney"] > 50
-    assert "label map: stored as floats, read as integers" in mr.repairs
+    assert "label map: stored as floats, read as integers" in [repair.what for repair in mr.repairs]

@@ -4,6 +4,7 @@ import re
 import pytest
 from tidy import method_rows, row, toy_rows
 
+from parallax.data.store import write_json
 from parallax.plugin import plugin_root
 from parallax.report.build import build_report, write_report
 from parallax.score.table import to_frame, write_parquet
@@ -47,6 +48,15 @@ def test_page_tells_what_was_run_lost_and_skipped(run):
         assert text in page
     assert '<p class="caution">Phantoms.</p>' in page
     assert page.index('id="main"') < page.index('id="curves"') < page.index('id="published"')
+
+
+def test_repairs_are_counted_by_case_and_left_out_where_there_are_none(run):
+    assert "Repairs of the scans" not in build_report(run)
+    entry = {"modality": "CT", "what": "label map: stored as <floats>", "detail": ""}
+    for part, cases in (("train", {"a": [entry, entry], "b": [entry]}), ("test", {"c": [entry]})):
+        write_json(cases, run / "data" / "toy" / "prepared" / part / "repairs.json")
+    row = '<th scope="row">toy</th><td>label map: stored as &lt;floats&gt;</td><td>3</td>'
+    assert row in build_report(run)
 
 
 def test_page_is_written_without_manifest_and_figures(run, tmp_path):

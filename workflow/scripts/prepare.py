@@ -1,11 +1,20 @@
-"""Read the cases of one side of a split and write them as NIfTI with label ids 0..n."""
+"""Read the cases of one side of a split; write them as NIfTI with label ids 0..n, and what was repaired."""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
-from parallax.data.store import check_case, contents, fresh_folder, read_json, write_case, write_part
+from parallax.data.store import (
+    check_case,
+    contents,
+    fresh_folder,
+    read_json,
+    repair_line,
+    write_case,
+    write_part,
+    write_repairs,
+)
 from parallax.errors import UserError
 from parallax.plugin import load_dataset
 
@@ -27,14 +36,16 @@ def main(argv):
     task, case_ids = dataset.task, read_json(given.split)[given.part]
     given.raw.mkdir(parents=True, exist_ok=True)
     dataset.stage(case_ids, given.raw)
-    held = {}
+    held, repairs = {}, {}
     with fresh_folder(given.out) as folder:
         for case_id in case_ids:
             case = dataset.read(case_id, given.raw)
             check_case(case, task)
             write_case(case, folder)
-            held[case_id] = contents(case)
+            held[case_id], repairs[case_id] = contents(case), case.repairs
+            print(repair_line(case))
         write_part(folder, task, held, crop=dataset.crop)
+        write_repairs(folder, repairs)
 
 
 if __name__ == "__main__":

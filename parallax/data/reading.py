@@ -1,0 +1,158 @@
+"""From a loaded image and label map to what a run uses, with every change named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parallax.case import Repair, Volume
+from parallax.data.volumes import as_image, as_label_map, check_same_grid
+
+_AFFINE_TOLERANCE = 1e-3  # headers that differ by less are the same number written twice
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a dataset declares about its files.
+
+    Attributes:
+        table: value in a label map to id.
+        names: id to structure, for what is reported.
+        aliases: stray value to the value that it is read as.
+        nan_fill: what replaces voxels that are not finite; None refuses them.
+        largest_component: keep only the largest connected component of each structure.
+    """
+
+    table: Mapping[int, int]
+    names: Mapping[int, str] = field(default_factory=dict)
+    aliases: Mapping[int, int] = field(default_factory=dict)
+    nan_fill: float | None = None
+    largest_component: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file as it is stored: where it lies, its volume, and what is odd about its header."""
+
+    path: Path
+    volume: Volume
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadScan:
+    """A scan as a run uses it; the label map lies on the affine of the image."""
+
+    image: Volume
+    label: Volume | None
+    repairs: tuple[Repair, ...]
+
+
+def finish_scan(modality: str, image: Loaded, label: Loaded | None, rules: Rules) -> ReadScan:
+    """Check an image and its label map, and repair what the rules say may be repaired.
+
+    Raises:
+        DataError: values that are not finite or not known.
+        GeometryError: the label map does not lie on the grid of the image.
+    """
+    filled, found = _filled(image, rules.nan_fill, modality, "image")
+    ready = as_image(filled, image.path)
+    found += [Repair(modality, f"image: {note}") for note in image.notes]
+    found += _axes_repair(ready, modality)
+    if label is None:
+        return ReadScan(ready, None, tuple(found))
+    mapped, more = finish_label(modality, label, rules)
+    check_same_grid(ready, mapped, f"{image.path} and {label.path}")
+    if np.abs(ready.affine - mapped.affine).max() > _AFFINE_TOLERANCE:
+        text = "image and label map headers differ within tolerance, the image's is used"
+        more.append(Repair(modality, text))
+    return ReadScan(ready, Volume(mapped.array, ready.affine), (*found, *more))
+
+
+def finish_label(modality: str, label: Loaded, rules: Rules) -> tuple[Volume, list[Repair]]:
+    """Ids of the task for a label map, and what was repaired."""
+    filled, found = _filled(label, rules.nan_fill, modality, "label map")
+    found += [Repair(modality, f"label map: {note}") for note in label.notes]
+    if filled.array.dtype.kind == "f":
+        found.append(Repair(modality, "label map: stored as floats, read as integers"))
+    for stray, meant in rules.aliases.items():
+        n = int(np.count_nonzero(filled.array == stray))
+        if n:
+            text = f"label map: value {stray} is read as {meant}"
+            found.append(Repair(modality, text, f"{n} voxels"))
+    mapped = as_label_map(filled, rules.table, label.path)
+    if rules.largest_component:
+        mapped, dropped = keep_largest(mapped, rules.names)
+        text = "label map: all but the largest connected component dropped"
+        found += [Repair(modality, text, detail) for detail in dropped]
+    return mapped, found
+
+
+def keep_largest(label: Volume, names: Mapping[int, str]) -> tuple[Volume, list[str]]:
+    """Keep the largest connected component (26 neighbours) of each structure; say what was dropped."""
+    from scipy import ndimage
+
+    array, dropped = label.array, []
+    for value, box in enumerate(ndimage.find_objects(label.array), start=1):
+        if box is None:
+            continue
+        parts, n = ndimage.label(label.array[box] == value, structure=np.ones((3, 3, 3)))
+        if n > 1:
+            sizes = np.bincount(parts.ravel())[1:]
+            lost = (parts > 0) & (parts != 1 + int(sizes.argmax()))
+            array = array.copy() if array is label.array else array
+            array[box][lost] = 0
+            ml = float(lost.sum()) * float(np.prod(label.spacing_mm)) / 1000
+            name = names.get(value, str(value))
+            dropped.append(f"{name}: {n - 1} pieces, {int(lost.sum())} voxels, {ml:.3g} mL")
+    return Volume(array, label.affine), dropped
+
+
+def header_notes(path: Path) -> tuple[str, ...]:
+    """What a header leaves open or says twice, one clause each."""
+    import nibabel
+
+    if not path.name.endswith((".nii", ".nii.gz", ".hdr", ".img")):
+        return ()
+    header: Any = nibabel.load(path).header
+    if not hasattr(header, "get_qform"):
+        return ("Analyze header, which stores no orientation: its convention is used",)
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    found = []
+    if sform and qform:
+        apart = float(np.abs(header.get_sform() - header.get_qform()).max())
+        if apart > _AFFINE_TOLERANCE:
+            found.append("sform and qform disagree, sform is used")
+    elif qform:
+        found.append("no sform, qform is used")
+    elif not sform:
+        found.append("neither sform nor qform, position and orientation are a guess")
+    matrix = header.get_best_affine()[:3, :3]
+    directions = matrix / np.linalg.norm(matrix, axis=0)
+    if np.abs(directions.T @ directions - np.eye(3)).max() > _AFFINE_TOLERANCE:
+        found.append("axes are not orthogonal")
+    return tuple(found)
+
+
+def _axes_repair(image: Volume, modality: str) -> list[Repair]:
+    import nibabel
+
+    codes: Any = nibabel.aff2axcodes(image.affine)
+    axes = "".join(codes)
+    return [] if axes == "RAS" else [Repair(modality, f"axes {axes} are turned to RAS")]
+
+
+def _filled(loaded: Loaded, value: float | None, modality: str, kind: str) -> tuple[Volume, list[Repair]]:
+    array = loaded.volume.array
+    if value is None or array.dtype.kind != "f":
+        return loaded.volume, []
+    bad = ~np.isfinite(array)
+    n = int(np.count_nonzero(bad))
+    if not n:
+        return loaded.volume, []
+    repair = Repair(modality, f"{kind}: values that are not finite become {value:g}", f"{n} voxels")
+    return Volume(np.where(bad, np.asarray(value, array.dtype), array), loaded.volume.affine), [repair]
