@@ -256,9 +256,9 @@ def _unreadable(path: Path, error: BaseException) -> DataError:
     )
 
 
-def _integers(array: NDArray[Any], path: Path) -> NDArray[np.int64]:
+def _integers(array: NDArray[Any], path: Path) -> NDArray[Any]:
     if array.dtype.kind in "iub":
-        return array.astype(np.int64)
+        return array
     rounded = np.rint(array)
     # not (<=), so that NaN counts as wrong
     bad = int(np.count_nonzero(~(np.abs(array - rounded) <= LABEL_TOLERANCE)))
@@ -274,27 +274,35 @@ def _integers(array: NDArray[Any], path: Path) -> NDArray[np.int64]:
     return result
 
 
-def _map_values(values: NDArray[np.int64], table: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
-    raw, counts, position = _tally(values)
-    held = zip(raw.tolist(), counts.tolist(), strict=True)
-    unknown = [f"{value} ({n} voxels)" for value, n in held if n and value not in table]
+def _map_values(values: NDArray[Any], table: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
+    low, high = int(values.min()), int(values.max())
+    if high - low >= _MOST_BINS:
+        raw, position = np.unique(values, return_inverse=True)
+        ids = _ids(raw.tolist(), values, table, path)
+        return ids[position].reshape(values.shape)
+    # slab by slab: whole volumes of 64-bit indices would cost gigabytes, and sorting ten times the time
+    slabs = values.T if values.flags.f_contiguous else values  # in the order in which they lie in memory
+    held = np.zeros(high - low + 1, dtype=bool)
+    for slab in slabs:
+        held[slab.astype(np.intp) - low] = True
+    places = np.flatnonzero(held)
+    lookup = np.zeros(len(held), dtype=np.uint8)
+    lookup[places] = _ids((places + low).tolist(), values, table, path)
+    result = np.empty(slabs.shape, dtype=np.uint8)
+    for index, slab in enumerate(slabs):
+        result[index] = lookup[slab.astype(np.intp) - low]
+    return result.T if slabs is not values else result
+
+
+def _ids(found: list[int], values: NDArray[Any], table: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
+    unknown = [value for value in found if value not in table]
     if unknown:
+        counts = [f"{value} ({np.count_nonzero(values == value)} voxels)" for value in unknown[:12]]
         raise DataError(
             "A label map holds values that the task does not know",
             where=str(path),
             expected=f"only {', '.join(map(str, sorted(table)))}",
-            found=", ".join(unknown[:12]) + (" and more" if len(unknown) > 12 else ""),
+            found=", ".join(counts) + (" and more" if len(unknown) > 12 else ""),
             remedy="add the value to a structure of the task, or list it as one to leave out",
         )
-    result: NDArray[np.uint8] = np.array([table.get(v, 0) for v in raw.tolist()], dtype=np.uint8)[position]
-    return result
-
-
-def _tally(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Values, how often each occurs (maybe never), and where each voxel's value stands in that list."""
-    low, high = int(values.min()), int(values.max())
-    if high - low < _MOST_BINS:  # counting takes a tenth of the time of sorting
-        position = values - low
-        return np.arange(low, high + 1), np.bincount(position.ravel()), position
-    raw, counts = np.unique(values, return_counts=True)
-    return raw, counts, np.searchsorted(raw, values)
+    return np.array([table[value] for value in found], dtype=np.uint8)
