@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import yaml
 from toy import toy_task, toy_test_view, toy_view
 
 from parallax.case import Budget
-from parallax.plugin import load_method, method_cards
+from parallax.plugin import dataset_cards, load_dataset, load_method, method_cards
+from parallax.run.config import DatasetConfig
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -32,3 +34,20 @@ def test_the_baseline_of_the_docs_is_found_and_learns(tmp_path):
 def test_every_method_has_a_card():
     written = {path.stem for path in (DOCS / "methods").glob("*.md")}
     assert set(method_cards()) == written
+
+
+def test_every_download_has_a_section_with_a_configuration_that_its_adapter_takes(tmp_path):
+    text = (DOCS / "datasets.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE))
+    downloads = {name for name, card in dataset_cards().items() if "(ScanDataset)" in card.path.read_text()}
+    assert set(sections) == downloads
+    for name, section in sections.items():
+        example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", section, re.DOTALL).group(1))
+        entry = DatasetConfig.model_validate(example["datasets"][name])
+        dataset = load_dataset(name, entry.options | {"root": tmp_path})
+        assert dataset.task.name == name
+        literals = (dataset.licence, dataset.download, dataset.source, *dataset.traps)
+        assert all(isinstance(text, str) and text for text in literals)
+        for protocol in dataset.protocols:
+            assert f"`{protocol}`" in text
+            load_dataset(name, {"root": tmp_path, "protocol": protocol}).task  # noqa: B018  (it must not raise)

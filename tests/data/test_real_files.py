@@ -110,6 +110,18 @@ def test_every_file_has_a_reader_and_is_read(real_data):
         _reader(path)(real_data / path, row)
 
 
+def test_cmc_masks_in_their_layout_are_unpaired_scans(real_data, tmp_path):
+    for mask in sorted((real_data / "noncommercial" / "amos-labels").glob("*_gt.nii.gz")):
+        name = mask.name.replace("_gt", "")  # no image is at hand: the mask stands for it
+        for link in (f"images/{name}", f"masks/{mask.name}"):
+            (tmp_path / "train_data" / link).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "train_data" / link).symlink_to(mask)
+    dataset = load_dataset("amos", {"root": tmp_path, "protocol": "organs13"})
+    assert sorted(dataset.strata().values()) == ["CT"] * 4 + ["MR"] * 4
+    label = dataset.read("amos_00050_MRI", tmp_path).labels["MR"]
+    assert np.unique(label.array).tolist() == [0, *range(2, 14)]  # this patient has no spleen
+
+
 def test_all_left_atria_are_checked_and_two_are_read(real_data):
     options = {
         "root": str(real_data / "noncommercial" / "la2018-half"),
