@@ -50,12 +50,12 @@ class Orbit(ScanDataset):
     def find(self) -> list[ScanFile]:
         """One case per session: `sub-001` or `sub-001_ses-01`."""
         found = []
-        for image in find_files(self.root, "sub-*/**/anat/*"):
-            match = _NAME.fullmatch(image.name)
-            if match:
+        for image in find_files(self.root, "anat/*"):
+            match, place = _NAME.fullmatch(image.name), image.relative_to(self.root)
+            if match and place.parts[0] == match["patient"]:  # not what other tools put under derivatives
                 modality = "T2" if match["part"] == "T2w" else "T1c" if match["contrast"] else "T1"
                 name = image.name.replace(".nii", "_dseg.nii")
-                label = self.root / "derivatives" / "labels" / image.relative_to(self.root).with_name(name)
+                label = self.root / "derivatives" / "labels" / place.with_name(name)
                 held = label if label.is_file() else None
                 found.append(ScanFile(match["case"], modality, image, held))
         return found

@@ -38,6 +38,11 @@ def test_sessions_are_cases_of_one_patient(root):
     assert np.unique(case.labels["T1c"].array).tolist() == list(range(8))
 
 
+def test_images_under_derivatives_are_no_scans(root):
+    write(root / "derivatives" / "tool" / "sub-001" / "anat" / "sub-001_T1w.nii.gz", ramp())
+    assert len(load(root).scans) == 9
+
+
 def test_muscles_alone(root):
     label = load(root, protocol="muscles").read("sub-001", root).labels["T1"].array
     assert np.unique(label).tolist() == [0, 1, 2, 3, 4]
