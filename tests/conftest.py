@@ -9,10 +9,12 @@ from balls import ball_volumes, centred_affine
 from parallax.case import Case, Modality, Pairing, Task
 
 
-@pytest.fixture(autouse=True)
-def _no_verdict_of_other_tests(monkeypatch, tmp_path_factory):
-    """Label maps that an earlier test or run found good are read again."""
-    monkeypatch.setattr("parallax.data.checked.CACHE", tmp_path_factory.mktemp("cache") / "checked.json")
+@pytest.fixture(scope="session", autouse=True)
+def _no_verdict_of_other_runs(tmp_path_factory):
+    """Label maps that a run in this checkout found good are read again, and tests leave nothing there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("parallax.data.checked.CACHE", tmp_path_factory.mktemp("cache") / "checked.json")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from parallax.case import Case, Volume
+from parallax.case import Case, Repair, Volume
 from parallax.data import store
 from parallax.data.frame import to_common
 from parallax.errors import DataError, GeometryError
@@ -93,3 +93,11 @@ def test_case_with_foreign_label_or_grid_is_refused(ball_case, two_modality_task
         store.check_case(Case("a", ball_case.images, {"CT": foreign}), two_modality_task)
     with pytest.raises(GeometryError, match="case a, CT"):
         store.check_case(Case("a", ball_case.images, {"CT": ball_case.labels["MR"]}), two_modality_task)
+
+
+def test_a_log_line_names_every_repair_of_a_case_with_its_details():
+    dropped = Repair("MR", "label map: pieces dropped", "aorta: 2 pieces")
+    case = Case("a", {}, repairs=(Repair("CT", "axes LAS are turned to RAS"), dropped))
+    text = "a: CT: axes LAS are turned to RAS; MR: label map: pieces dropped (aorta: 2 pieces)"
+    assert store.repair_line(case) == text
+    assert store.repair_line(Case("b", {})) == "b: nothing repaired"
