@@ -48,6 +48,14 @@ class Dataset(ABC):
         """Case id to stratum (e.g. modality of an unpaired scan); splits keep shares. Empty: one stratum."""
         return {}
 
+    def patients(self) -> Mapping[str, str]:
+        """Case id to patient, where one patient has several cases (scans, sequences, both orbits).
+
+        No patient is on two sides of a split, and labels are drawn by patient. A case left out is a patient
+        of its own; the default says so of every case.
+        """
+        return {}
+
     def unlabelled_ids(self) -> list[str]:
         """Cases without any label map: they go to the training pool and are never drawn as labelled."""
         return []
