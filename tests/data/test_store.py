@@ -93,3 +93,20 @@ def test_case_with_foreign_label_or_grid_is_refused(ball_case, two_modality_task
         store.check_case(Case("a", ball_case.images, {"CT": foreign}), two_modality_task)
     with pytest.raises(GeometryError, match="case a, CT"):
         store.check_case(Case("a", ball_case.images, {"CT": ball_case.labels["MR"]}), two_modality_task)
+
+
+def test_a_case_without_a_modality_is_as_if_it_had_never_been_taken(part, ball_case, two_modality_task):
+    assert store.modality_subsets(part) == [("CT",), ("MR",)]
+    for index, name in enumerate(("CT", "MR")):
+        (view,) = store.load_reduced_views(part, (name,), with_truth=True)  # `b` has nothing to leave out
+        alone = to_common(Case("a", {name: ball_case.images[name]}), two_modality_task)
+        assert view.sample.available == alone.available
+        assert sum(view.sample.available) == 1
+        assert not view.sample.image[1 - index].any()
+        np.testing.assert_allclose(view.sample.image, alone.image, atol=1e-3)
+        np.testing.assert_allclose(view.sample.grid.affine, alone.grid.affine, atol=1e-4)
+        assert list(view.native) == list(view.truth) == [name]
+    (view,) = store.load_reduced_views(part, ("MR",))
+    full = next(iter(store.load_test_views(part)))
+    assert view.sample.grid.shape != full.sample.grid.shape  # the frame of the CT would tell where it lay
+    assert view.truth is None
