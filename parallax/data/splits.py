@@ -50,7 +50,7 @@ def make_split(index: Mapping[str, Any], spec: Mapping[str, Any], order: Sequenc
     if not train or not test:
         raise _error("at least one case on each side", f"train {len(train)}, test {len(test)}")
     validation = _validation(spec.get("validation", 0), order, {*train, *test}, patients)
-    split = {"train": sorted(train), "validation": validation, "test": sorted(test)}
+    split = {"train": sorted(train), "test": sorted(test), "validation": validation}
     _check_patients(split, patients, overlap=bool(spec.get("allow_overlap", False)))
     return {**split, "seed": spec.get("seed", 0), "hash": split_hash(split)}
 
