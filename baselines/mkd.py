@@ -79,6 +79,7 @@ class Mkd(NetworkMethod):
     }
     min_modalities = 2
     needs_pairs = False
+    needs_every_label = True
     uses_unlabelled = False
 
     def __init__(

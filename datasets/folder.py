@@ -90,6 +90,10 @@ class Folder(Dataset):
         """Which modalities a case has, where cases differ in that."""
         return modality_strata({case: row.images for case, row in self._rows.items()})
 
+    def patients(self) -> Mapping[str, str]:
+        """The column `patient` of the list, where a case has one."""
+        return {case: row.patient for case, row in self._rows.items() if row.patient}
+
     def inputs(self) -> list[Path]:
         """The list of cases, and every image and label map in it."""
         files = [path for row in self._rows.values() for path in (*row.images.values(), *row.labels.values())]

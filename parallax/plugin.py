@@ -42,6 +42,7 @@ class MethodCard:
     uses_unlabelled: bool = False
     control: bool = False
     needs_truth: bool = False
+    needs_every_label: bool = False
     no_released: str = ""
 
     def adapter_of(self, preset: str) -> str:

@@ -21,3 +21,14 @@ def centred_affine(matrix, shape):
     affine[:3, :3] = matrix
     affine[:3, 3] = -np.asarray(matrix) @ ((np.array(shape) - 1) / 2)
     return affine
+
+
+def three_balls(voxels_per_mm=1.0):
+    """A label map of a ball (2) in a larger ball (1), and one apart (3), in 48 x 44 x 40 mm."""
+    shape = [int(n * voxels_per_mm) for n in (48, 44, 40)]
+    index = np.indices(shape) / voxels_per_mm
+    label = np.zeros(shape, dtype=np.uint8)
+    for value, centre, radius in ((1, (18, 20, 20), 12), (2, (18, 20, 20), 6), (3, (39, 32, 20), 6)):
+        inside = np.square(index - np.array(centre)[:, None, None, None]).sum(axis=0) <= radius**2
+        label[inside] = value
+    return label

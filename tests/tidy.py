@@ -7,9 +7,9 @@ from parallax.score.table import Row
 
 BASE = Row(
     dataset="toy", case="a", modality="CT", structure="large", pairing="registered", misalignment="aligned",
-    shift_mm=0.0, rotation_deg=0.0, label_fraction=1.0, label_draw=0, available="CT+MR", pretraining="none",
-    method="nnunet", preset="paper", adapter="native", seed=0, checkpoint_rule="last", metric="dice",
-    value=0.8, status="ok", reason="",
+    shift_mm=0.0, rotation_deg=0.0, label_fraction=1.0, label_draw=0, annotation="full", available="CT+MR",
+    pretraining="none", method="nnunet", preset="paper", adapter="native", seed=0, checkpoint_rule="last",
+    metric="dice", value=0.8, status="ok", reason="",
 )  # fmt: skip
 
 

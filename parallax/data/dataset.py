@@ -49,7 +49,11 @@ class Dataset(ABC):
         return {}
 
     def patients(self) -> Mapping[str, str]:
-        """Case id to patient, where two cases may be of one person; empty: each case is its own patient."""
+        """Case id to patient, where one patient has several cases (scans, sequences, both orbits).
+
+        No patient is on two sides of a split, and labels are drawn by patient. A case left out is a patient
+        of its own; the default says so of every case.
+        """
         return {}
 
     def unlabelled_ids(self) -> list[str]:

@@ -20,12 +20,13 @@ DATALIST_PARTS = ("training", "validation")
 
 @dataclass(frozen=True)
 class Row:
-    """One case of a manifest: paths by modality, and where the row stands."""
+    """One case of a manifest: paths by modality, where the row stands, and the patient where one is named."""
 
     case: str
     images: Mapping[str, Path]
     labels: Mapping[str, Path]
     where: str
+    patient: str = ""
 
 
 def read_manifest(root: Path, manifest: Path | None, modalities: Sequence[str]) -> tuple[Row, ...]:
@@ -108,11 +109,11 @@ def _read_csv(path: Path, root: Path, modalities: Sequence[str]) -> list[Row]:
         reader = csv.DictReader(stream)
         columns = [name.strip() for name in reader.fieldnames or []]
         reader.fieldnames = columns
-        known = ["case", "label", *modalities, *(f"{m}_label" for m in modalities)]
+        known = ["case", "patient", "label", *modalities, *(f"{m}_label" for m in modalities)]
         wrong = [name for name in columns if name not in known]
         if wrong or "case" not in columns or not set(columns) & set(modalities):
             raise _error(
-                f"columns case, {', '.join(modalities)}, and <modality>_label or label",
+                f"columns case, patient (optional), {', '.join(modalities)}, and <modality>_label or label",
                 f"columns {', '.join(columns) or 'none'}",
                 str(path),
             )
@@ -128,7 +129,8 @@ def _csv_row(values: Mapping[str | None, Any], where: str, root: Path, modalitie
     stray = [m for m in modalities if cells.get(f"{m}_label") and m not in images]
     if stray:
         raise _error("an image beside each label map", f"a label map of {', '.join(stray)} alone", where)
-    return Row(cells["case"], images, {m: root / path for m, path in labels.items() if path}, where)
+    held = {m: root / path for m, path in labels.items() if path}
+    return Row(cells["case"], images, held, where, cells.get("patient", ""))
 
 
 def _read_nnunet(folder: Path, modalities: Sequence[str]) -> list[Row]:
@@ -190,7 +192,9 @@ def _datalist_row(item: Any, where: str, root: Path, modalities: Sequence[str]) 
     case = str(item.get("case", item.get("id", _stem(str(next(filter(None, images), ""))))))
     held = {m: root / p for m, p in zip(modalities, images, strict=True) if p}
     pairs = zip(modalities, labels, strict=False)
-    return Row(case, held, {m: root / p for m, p in pairs if p and m in held}, where)
+    return Row(
+        case, held, {m: root / p for m, p in pairs if p and m in held}, where, str(item.get("patient") or "")
+    )
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -18,41 +18,55 @@ def case_index(dataset: Any) -> dict[str, Any]:
         "task": dataset.task.to_json(),
         "cases": dataset.case_ids(),
         "strata": dict(dataset.strata()),
+        "patients": dict(dataset.patients()),
         "without_labels": list(dataset.unlabelled_ids()),
     }
 
 
 def make_split(index: Mapping[str, Any], spec: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:
-    """Part the cases into train and test.
+    """Part the cases into train, validation and test, each patient on one side.
 
     Args:
         index: as `case_index` gives it. Cases without labels are never test cases.
         spec: `test` and optionally `train` as counts, or both as lists of ids; `test_fraction` instead of a
             count; `validation` (a count or a list, default none); `seed` (kept for the record);
-            `allow_overlap` (lists only).
+            `allow_overlap` (lists only); `patients` (case to patient, laid over those of the index).
         order: random order of the cases; the first labelled ones are tested on, the next ones trained on,
-            the next ones set aside for validation.
+            the next ones set aside for validation. Where patients have several cases, whole patients are
+            taken, and a side may hold fewer cases than its count: as many as whole patients can fill.
 
     Returns:
-        `train`, `validation`, `test` (sorted), `seed`, `hash` (over train and test).
+        `train`, `validation`, `test` (sorted), `seed`, `hash` (over the three sides).
 
     Raises:
-        ConfigError: an unknown case, a case on both sides, an empty side, or more cases than there are.
+        ConfigError: an unknown case, a case or a patient on two sides, an empty side, or too many cases
+            asked for.
     """
+    patients = patients_of(index, spec)
     if isinstance(spec.get("train"), list) or isinstance(spec.get("test"), list):
         train, test = _written(index, spec)
     else:
-        train, test = _drawn(index, spec, order)
+        train, test = _drawn(index, spec, order, patients)
     if not train or not test:
         raise _error("at least one case on each side", f"train {len(train)}, test {len(test)}")
-    split = {"train": sorted(train), "test": sorted(test)}
-    validation = _validation(spec.get("validation", 0), order, taken={*train, *test})
-    return {**split, "validation": validation, "seed": spec.get("seed", 0), "hash": split_hash(split)}
+    validation = _validation(spec.get("validation", 0), order, {*train, *test}, patients)
+    split = {"train": sorted(train), "test": sorted(test), "validation": validation}
+    _check_patients(split, patients, overlap=bool(spec.get("allow_overlap", False)))
+    return {**split, "seed": spec.get("seed", 0), "hash": split_hash(split)}
+
+
+def patients_of(index: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, str]:
+    """Case to patient, of every case; a case that nothing is said of is a patient of its own."""
+    own: dict[str, str] = {case: case for case in index["cases"]}
+    return {**own, **index.get("patients", {}), **spec.get("patients", {})}
 
 
 def split_hash(split: Mapping[str, Any]) -> str:
-    """SHA-256 over the sorted ids of both sides: equal for equal splits, wherever they were made."""
-    sides = {side: sorted(split[side]) for side in ("train", "test")}
+    """SHA-256 over the sorted ids of the sides: equal for equal splits, wherever they were made.
+
+    A split without validation cases has the hash over its two sides.
+    """
+    sides = {side: sorted(split[side]) for side in ("train", "validation", "test") if split.get(side)}
     return hashlib.sha256(json.dumps(sides, sort_keys=True).encode()).hexdigest()
 
 
@@ -61,12 +75,53 @@ def split_rng(seed: int, *purpose: int) -> np.random.Generator:
     return np.random.default_rng([seed, 1 + len(purpose), *purpose])
 
 
-def _validation(wanted: int | list[str], order: Sequence[str], taken: set[str]) -> list[str]:
-    free = [i for i in order if i not in taken]
-    chosen = free[:wanted] if isinstance(wanted, int) else [i for i in wanted if i in free]
-    if len(chosen) != (wanted if isinstance(wanted, int) else len(wanted)):
+def _validation(
+    wanted: int | list[str], order: Sequence[str], taken: set[str], patients: Mapping[str, str]
+) -> list[str]:
+    people = {patients[i] for i in taken}
+    if isinstance(wanted, int):
+        free = [i for i in order if patients[i] not in people]
+        chosen = _whole_patients(free, wanted, patients)
+        fits = wanted <= len(free) and bool(chosen) == bool(wanted)
+    else:
+        free = [i for i in patients if i not in taken]
+        chosen = [i for i in wanted if i in free]
+        fits = len(chosen) == len(wanted)
+    if not fits:
         raise _error(f"validation cases apart from train and test, {len(free)} are left", f"{wanted!r}")
     return sorted(chosen)
+
+
+def _whole_patients(order: Sequence[str], wanted: int, patients: Mapping[str, str]) -> list[str]:
+    """The cases of the first patients that together have `wanted` cases, or as many below it as can be."""
+    groups: dict[str, list[str]] = {}
+    for case in order:
+        groups.setdefault(patients[case], []).append(case)
+    sizes = [len(cases) for cases in groups.values()]
+    reachable = [{0}]  # by number of patients left: how many cases they can add up to
+    for size in reversed(sizes):
+        reachable.append(reachable[-1] | {n + size for n in reachable[-1] if n + size <= wanted})
+    left = max(reachable.pop())
+    chosen: list[str] = []
+    for cases in groups.values():
+        if left - len(cases) in reachable.pop():
+            chosen += cases
+            left -= len(cases)
+    return chosen
+
+
+def _check_patients(
+    split: Mapping[str, Sequence[str]], patients: Mapping[str, str], *, overlap: bool
+) -> None:
+    held: dict[str, dict[str, list[str]]] = {}
+    for side in ("train", "validation", "test"):
+        for case in split[side]:
+            held.setdefault(patients[case], {}).setdefault(side, []).append(case)
+    allowed = {"train", "test"} if overlap else set()
+    for patient, sides in held.items():
+        if len(sides) > 1 and set(sides) != allowed:
+            cases = "; ".join(f"{side} {', '.join(own)}" for side, own in sides.items())
+            raise _error("each patient on one side", f"patient {patient} on {len(sides)}: {cases}")
 
 
 def _written(index: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -89,7 +144,7 @@ def _written(index: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[list[st
 
 
 def _drawn(
-    index: Mapping[str, Any], spec: Mapping[str, Any], order: Sequence[str]
+    index: Mapping[str, Any], spec: Mapping[str, Any], order: Sequence[str], patients: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
     bare = set(index.get("without_labels", []))
     labelled = [i for i in order if i not in bare]
@@ -97,18 +152,21 @@ def _drawn(
     if n_test is None:
         n_test = round(float(spec.get("test_fraction", 0.2)) * len(labelled))
     n_train = spec.get("train")
-    rest = labelled[n_test:] + [i for i in order if i in bare]
+    test = _whole_patients(labelled, n_test, patients)
     aside = spec.get("validation", 0)
+    elsewhere = {patients[i] for i in test}
     if not isinstance(aside, int):
-        rest = [i for i in rest if i not in aside]
+        elsewhere |= {patients.get(i, i) for i in aside}
+    rest = [i for i in (*labelled, *(i for i in order if i in bare)) if patients[i] not in elsewhere]
     if n_train is None:  # all that is not set aside
         n_train = len(rest) - (aside if isinstance(aside, int) else 0)
-    if n_test < 1 or n_train < 1 or n_test > len(labelled) or n_train > len(rest):
+    if not test or n_train < 1 or n_test > len(labelled) or n_train > len(rest):
         raise _error(
-            f"train + test of at most {len(order)} cases, test of at most {len(labelled)} with labels",
+            f"train + test of at most {len(order)} cases, test of at most {len(labelled)} with labels"
+            + (", all cases of a patient on one side" if len(set(patients.values())) < len(patients) else ""),
             f"train {n_train}, test {n_test}",
         )
-    return rest[:n_train], labelled[:n_test]
+    return _whole_patients(rest, n_train, patients), test
 
 
 def _error(expected: str, found: str) -> ConfigError:

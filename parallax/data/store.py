@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Case, Grid, Repair, Sample, Task, TestView, TrainView, Volume
-from parallax.data.frame import CommonCase
+from parallax.data.frame import CommonCase, to_common
 from parallax.data.volumes import check_same_grid, read_label_map, read_volume, write_volume
 from parallax.errors import DataError
 
@@ -175,7 +176,15 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def write_train_view(data: Path, labelled: list[str], unlabelled: list[str], folder: Path) -> None:
+def write_train_view(
+    data: Path,
+    labelled: list[str],
+    unlabelled: list[str],
+    folder: Path,
+    *,
+    redrawn: Mapping[str, NDArray[np.uint8]] | None = None,
+    notes: Any = None,
+) -> None:
     """Make the folder that a method is trained from; masks of unlabelled cases are not in it.
 
     Args:
@@ -183,6 +192,8 @@ def write_train_view(data: Path, labelled: list[str], unlabelled: list[str], fol
         labelled: ids whose masks the view holds.
         unlabelled: ids that it holds without masks.
         folder: where the view goes (replaced as a whole).
+        redrawn: label maps [K, X, Y, Z] that take the place of the true ones, of every labelled case.
+        notes: what was drawn for them, written to `annotations.json`.
 
     Raises:
         DataError: a case is not in the part, or is to be labelled and has no mask.
@@ -196,7 +207,13 @@ def write_train_view(data: Path, labelled: list[str], unlabelled: list[str], fol
         for case_id in samples:
             link(_array_path(data / "arrays", case_id, "image"), _array_path(temporary, case_id, "image"))
         for case_id in labelled:
-            link(_array_path(data / "arrays", case_id, "label"), _array_path(temporary, case_id, "label"))
+            target = _array_path(temporary, case_id, "label")
+            if redrawn is None:
+                link(_array_path(data / "arrays", case_id, "label"), target)
+            else:
+                np.save(target, redrawn[case_id])
+        if notes is not None:
+            write_json(notes, temporary / "annotations.json")
         write_json(view, temporary / "view.json")
 
 
@@ -215,6 +232,35 @@ def load_train_view(folder: Path) -> TrainView:
         labelled=tuple(sample(i, True) for i in values["labelled"]),
         unlabelled=tuple(sample(i, False) for i in values["unlabelled"]),
     )
+
+
+def modality_subsets(folder: Path) -> list[tuple[str, ...]]:
+    """Every set of modalities that leaves out one or more of some test case, largest first."""
+    part = read_part(folder)
+    names = part.task.modality_names
+    sizes = range(len(names) - 1, 0, -1)
+    sets = [given for size in sizes for given in combinations(names, size)]
+    return [given for given in sets if any(_leaves_out(part, case, given) for case in part.cases)]
+
+
+def load_reduced_views(folder: Path, given: tuple[str, ...], with_truth: bool = False) -> Iterator[TestView]:
+    """Yield the test cases that have more than the modalities `given`, as if the others had never been taken.
+
+    The common frame is made anew from what is given: that of a modality left out would tell where it lay.
+    """
+    part = read_part(folder)
+    for case_id in part.cases:
+        if _leaves_out(part, case_id, given):
+            images = {m: read_volume(_volume_path(folder, "images", case_id, m)) for m in given}
+            common = to_common(Case(case_id, images), part.task, crop=part.crop)
+            sample = Sample(case_id, common.image, None, common.available, common.grid)
+            native = {name: volume.grid for name, volume in images.items()}
+            truth = {m: v for m, v in _truth(part, case_id).items() if m in given} if with_truth else None
+            yield TestView(part.task, sample, native, truth)
+
+
+def _leaves_out(part: Part, case_id: str, given: tuple[str, ...]) -> bool:
+    return set(given) < set(part.cases[case_id]["modalities"])
 
 
 def load_test_views(folder: Path, with_truth: bool = False) -> Iterator[TestView]:

@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from parallax.case import Budget, Prediction, Task, TestView, Volume
-from parallax.data.store import fresh_folder, load_test_views, load_train_view, read_json, write_json
+from parallax.data.store import (
+    fresh_folder,
+    load_reduced_views,
+    load_test_views,
+    load_train_view,
+    modality_subsets,
+    read_json,
+    write_json,
+)
 from parallax.data.volumes import write_volume
 from parallax.learn.method import Cost, Method
 from parallax.plugin import load_method, method_card, preset_switches
@@ -85,25 +93,52 @@ def train_job(job: Job, view_folder: Path, scratch: Path, model: Path, cost: Pat
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def predict_job(job: Job, data: Path, model: Path, status: Path, out: Path, predict_status: Path) -> None:
-    """Load and segment every test case; where training or prediction fails, `out` is left empty."""
-    outcome: Mapping[str, Any] = read_json(status)
-    seconds: dict[str, float] = {}
+def predict_job(
+    job: Job,
+    data: Path,
+    model: Path,
+    status: Path,
+    out: Path,
+    predict_status: Path,
+    *,
+    every_subset: bool = False,
+) -> None:
+    """Load and segment every test case; where training or prediction fails, `out` is left empty.
+
+    With `every_subset` each case is segmented again with every subset of its modalities, into a folder of
+    `out` such as `CT` or `CT+MR`; `subsets` in the status says how each went.
+    """
+    trained: Mapping[str, Any] = read_json(status)
+    with_truth = method_card(job.method).needs_truth
     with fresh_folder(out) as folder:
-        if outcome["status"] == "ok":
-            try:
-                seconds = _predict_all(job, data, model, folder)
-            except Exception as error:
-                outcome = _failed(error)
-                shutil.rmtree(folder)
-                folder.mkdir()
-    write_json({**outcome, "predict_s": seconds}, predict_status)
+        outcome = _predict(job, load_test_views(data, with_truth), model, folder, trained)
+        subsets = {}
+        for given in modality_subsets(data) if every_subset else ():
+            name, views = "+".join(given), load_reduced_views(data, given, with_truth)
+            subsets[name] = _predict(job, views, model, folder / name, trained)
+    write_json(outcome | ({"subsets": subsets} if subsets else {}), predict_status)
 
 
-def _predict_all(job: Job, data: Path, model: Path, folder: Path) -> dict[str, float]:
+def _predict(
+    job: Job, views: Iterator[TestView], model: Path, folder: Path, trained: Mapping[str, Any]
+) -> dict[str, Any]:
+    outcome: Mapping[str, Any] = trained
+    seconds: dict[str, float] = {}
+    folder.mkdir(exist_ok=True)
+    if outcome["status"] == "ok":
+        try:
+            seconds = _predict_all(job, views, model, folder)
+        except Exception as error:
+            outcome = _failed(error)
+            shutil.rmtree(folder)
+            folder.mkdir()
+    return {**outcome, "predict_s": seconds}
+
+
+def _predict_all(job: Job, views: Iterator[TestView], model: Path, folder: Path) -> dict[str, float]:
     method: Method | None = None
     seconds = {}
-    for view in load_test_views(data, with_truth=method_card(job.method).needs_truth):
+    for view in views:
         if method is None:
             method = job.make(view.task)
             method.load(model)

@@ -40,6 +40,7 @@ class Method(ABC):
         uses_unlabelled: True where unlabelled cases take part in training.
         control: True for oracle, empty and mean shape.
         needs_truth: True for the oracle alone.
+        needs_every_label: True where each modality needs label maps of its own in training.
     """
 
     name: ClassVar[str]
@@ -52,6 +53,7 @@ class Method(ABC):
     uses_unlabelled: ClassVar[bool] = False
     control: ClassVar[bool] = False
     needs_truth: ClassVar[bool] = False
+    needs_every_label: ClassVar[bool] = False
 
     def __init__(
         self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"

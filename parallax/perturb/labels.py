@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from parallax.data.splits import make_split, split_rng
+from parallax.data.splits import make_split, patients_of, split_rng
 from parallax.errors import ConfigError
 
 
@@ -60,18 +60,24 @@ def label_subsets(
 ) -> tuple[dict[str, Any], dict[tuple[float, int], dict[str, list[str]]]]:
     """The split of a dataset, and by (fraction, draw) its `labelled` and `unlabelled` training cases.
 
+    Labels are drawn by patient: where one has several cases, all that can be labelled are, or none.
+
     Raises:
         ConfigError: the split cannot be made, or a fraction leaves no labelled case.
     """
     seed, strata = spec.get("seed", 0), index.get("strata", {})
     split = make_split(index, spec, draw_order(split_rng(seed), index["cases"], strata))
     bare = set(index.get("without_labels", []))
-    candidates = [case for case in split["train"] if case not in bare]
+    patients, candidates = patients_of(index, spec), [case for case in split["train"] if case not in bare]
+    cases_of: dict[str, list[str]] = {}
+    for case in candidates:
+        cases_of.setdefault(patients[case], []).append(case)
+    by_patient = {p: "+".join(sorted({strata.get(c, "") for c in cases})) for p, cases in cases_of.items()}
     subsets = {}
     for draw in range(draws):
-        order = draw_order(split_rng(seed, draw), candidates, strata)
+        order = draw_order(split_rng(seed, draw), list(cases_of), by_patient if strata else None)
         for fraction in fractions:
-            labelled = sorted(subset(order, fraction))
+            labelled = sorted(case for patient in subset(order, fraction) for case in cases_of[patient])
             rest = [case for case in split["train"] if case not in set(labelled)]
             subsets[fraction, draw] = {"labelled": labelled, "unlabelled": rest}
     return split, subsets

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from parallax.data.store import count_repairs
+from parallax.perturb.annotation import annotation_notes
 from parallax.score.layout import Table, common_notes
 from parallax.score.metrics import EMPTY_RULE_TEXT
+from parallax.score.summary import CONDITION
 from parallax.score.table import write_text
 from parallax.score.write import TableInputs, Tables, build
 
@@ -35,6 +37,7 @@ class Section:
     main: list[Table]
     main_notes: tuple[str, ...]
     full: list[Table]
+    given: list[Table]
 
 
 def build_report(run_dir: Path, published: Path | None = None, manifest: Path | None = None) -> str:
@@ -101,7 +104,7 @@ def _inputs(run_dir: Path, config: Mapping[str, Any], published: Path | None) ->
         costs=costs if costs.exists() else None,
         splits=run_dir / "splits",
         published=published,
-        notes={"notes": config.get("notes") or [], "unranked": unranked},
+        notes={"notes": [*(config.get("notes") or []), *annotation_notes(config)], "unranked": unranked},
     )
 
 
@@ -118,6 +121,7 @@ def _sections(tables: Tables, pictures: list[Picture]) -> list[Section]:
                 main,
                 shared,
                 [table for table in tables.full if table.dataset == dataset],
+                [table for table in tables.given if table.dataset == dataset],
             )
         )
     return sections
@@ -131,7 +135,7 @@ def _facts(tables: Tables, manifest: Mapping[str, Any]) -> list[tuple[str, str]]
     changed = " with uncommitted changes" if manifest.get("uncommitted_changes") else ""
     return [
         ("Datasets", str(len({line.dataset for line in lines}))),
-        ("Conditions", str(len({(x.dataset, x.misalignment, x.label_fraction) for x in lines}))),
+        ("Conditions", str(len({tuple(getattr(x, name) for name in CONDITION) for x in lines}))),
         ("Runs", str(sum(line.runs for line in lines))),
         ("Runs that failed", str(sum(line.runs_failed for line in lines))),
         ("Skipped", str(sum(row[0] == "skipped" for row in tables.excluded.rows))),

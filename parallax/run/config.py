@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from parallax.case import Budget
 from parallax.errors import ConfigError
+from parallax.perturb.annotation import FULL, Annotation, Coarse, Drop, Noisy
 from parallax.plugin import nearest, plugin_root
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -20,7 +21,7 @@ Patch = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)], Annotate
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
 
 class BudgetConfig(_Strict):
@@ -40,13 +41,26 @@ class BudgetConfig(_Strict):
 
 
 class SplitConfig(_Strict):
-    """Cases to train on, to keep for validation and to test on: counts drawn by a seed, or lists of ids."""
+    """Cases to train on, to keep for validation and to test on: counts drawn by a seed, or lists of ids.
+
+    `list` names a CSV that says it instead (case, patient, part); the seed then draws label subsets alone.
+    """
 
     seed: int = 0
     train: Count | list[str] | None = None
     validation: Count | list[str] = 0
-    test: Count | list[str]
+    test: Count | list[str] | None = None
     allow_overlap: bool = False
+    written: str | None = Field(None, alias="list")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> SplitConfig:
+        given = self.model_fields_set & {"train", "validation", "test", "allow_overlap"}
+        if self.written is not None and given:
+            raise ValueError(f"either list or counts and ids, not list with {', '.join(sorted(given))}")
+        if self.written is None and self.test is None:
+            raise ValueError("test: a count or ids of cases, or list: a CSV")
+        return self
 
 
 class DatasetConfig(_Strict):
@@ -61,10 +75,11 @@ class DatasetConfig(_Strict):
 
 
 class Condition(_Strict):
-    """A block of the grid: every label fraction with every misalignment."""
+    """A block of the grid: every label fraction with every misalignment and every annotation."""
 
     labels: list[Fraction] = Field(min_length=1)
     misalignment: list[str] = Field(default=["aligned"], min_length=1)
+    annotation: list[str] = Field(default=[FULL], min_length=1)
 
 
 class Misalignment(_Strict):
@@ -90,6 +105,10 @@ class RunConfig(_Strict):
     methods: list[str] = Field(min_length=1)
     conditions: list[Condition] = Field(min_length=1)
     misalignments: dict[str, Misalignment] = Field(default_factory=dict)
+    annotations: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], Annotation] = Field(
+        default_factory=dict
+    )
+    test_modalities: Literal["given", "every"] = "given"
     seeds: list[int] = Field(default=[0], min_length=1)
     label_draws: int = Field(1, ge=1)
     budget: BudgetConfig
@@ -102,6 +121,10 @@ class RunConfig(_Strict):
     def fractions(self) -> list[float]:
         """All label fractions that occur, ascending."""
         return sorted({fraction for condition in self.conditions for fraction in condition.labels})
+
+    def annotation(self, name: str) -> Annotation:
+        """The annotation called `name`; `full` is always known and leaves nothing out."""
+        return Annotation() if name == FULL else self.annotations[name]
 
     def misalignment(self, name: str) -> dict[str, Any]:
         """The level called `name` as plain values; `aligned` is always known and is severity 0."""
@@ -196,25 +219,40 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         "datasets": DatasetConfig,
         "conditions": Condition,
         "misalignments": Misalignment,
+        "annotations": Annotation,
+        "drop": Drop,
+        "coarse": Coarse,
+        "noisy": Noisy,
     }
-    for part in reversed(location[:-1]):
-        if isinstance(part, str) and part in models:
-            return sorted(models[part].model_fields)
-    return sorted(RunConfig.model_fields)
+    model = next((models[part] for part in reversed(location[:-1]) if part in models), RunConfig)
+    return sorted(field.alias or name for name, field in model.model_fields.items())
 
 
 def _check_names(config: RunConfig) -> None:
-    known = {"aligned", *config.misalignments}
+    if FULL in config.annotations:
+        raise _unknown(FULL, "annotations", "another name: full means that nothing is left out", "rename it")
     for index, condition in enumerate(config.conditions):
         for name in condition.misalignment:
-            if name not in known:
-                raise ConfigError(
-                    f"There is no misalignment called {name!r}",
-                    where=f"conditions.{index}.misalignment",
-                    expected=f"one of {', '.join(sorted(known))}",
-                    found=name,
-                    remedy="define it under misalignments:, with a severity or rms_mm",
-                )
+            if name not in {"aligned", *config.misalignments}:
+                known = sorted({"aligned", *config.misalignments})
+                remedy = "define it under misalignments:, with a severity or rms_mm"
+                raise _unknown(name, f"conditions.{index}.misalignment", f"one of {', '.join(known)}", remedy)
+        for name in condition.annotation:
+            if name not in {FULL, *config.annotations}:
+                known = sorted({FULL, *config.annotations})
+                remedy = "define it under annotations: (config/README.md shows each kind)"
+                raise _unknown(name, f"conditions.{index}.annotation", f"one of {', '.join(known)}", remedy)
+
+
+def _unknown(name: str, where: str, expected: str, remedy: str) -> ConfigError:
+    kind = "annotation" if "annotation" in where else "misalignment"
+    return ConfigError(
+        f"There is no {kind} called {name!r}" if where.startswith("cond") else f"{name!r} cannot be defined",
+        where=where,
+        expected=expected,
+        found=name,
+        remedy=remedy,
+    )
 
 
 def _check_budgets(config: RunConfig) -> None:

@@ -11,6 +11,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from parallax.data.store import read_json
 from parallax.plugin import load_dataset, plugin_root
 from parallax.run.config import RunConfig
 from parallax.run.setup import fill_data
@@ -29,6 +30,7 @@ def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
         "machine": _machine(),
         "versions": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
         "scans": _scans(config),
+        "splits": _split_hashes(run_dir),
         "inputs": _hashes(run_dir, ("splits", "data")),
         "scores_sha256": _sha256(run_dir / "scores.parquet"),
     }
@@ -46,6 +48,12 @@ def _scans(config: dict[str, Any]) -> dict[str, dict[str, str]]:
 
 def _split_seeds(config: dict[str, Any]) -> dict[str, int]:
     return {name: entry["split"]["seed"] for name, entry in config["datasets"].items()}
+
+
+def _split_hashes(run_dir: Path) -> dict[str, str]:
+    """By dataset, the hash over the ids that it was trained, validated and tested on."""
+    found = {path.stem: read_json(path) for path in sorted((run_dir / "splits").glob("*.json"))}
+    return {name: str(split["hash"]) for name, split in found.items()}
 
 
 def _git(*arguments: str) -> str | None:

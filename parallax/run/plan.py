@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from parallax.case import Pairing, Task
+from parallax.perturb.annotation import FULL, Annotation
 from parallax.plugin import MethodCard, method_card, preset_switches
 from parallax.run.config import RunConfig
 
@@ -22,11 +23,13 @@ class Run:
     method: str
     preset: str
     seed: int
+    annotation: str = FULL
 
     @property
     def labels(self) -> str:
-        """Name of the label subset, such as `f010-d0` for 10 %, draw 0."""
-        return labels_name(self.label_fraction, self.label_draw)
+        """Name of what is labelled: `f010-d0` for 10 %, draw 0; `f010-d0-ct_only` where not all of it is."""
+        name = labels_name(self.label_fraction, self.label_draw)
+        return name if self.annotation == FULL else f"{name}-{self.annotation}"
 
     @property
     def path(self) -> str:
@@ -82,12 +85,14 @@ def make_plan(config: RunConfig, tasks: Mapping[str, Task], cards: Mapping[str, 
     methods = expand_methods(config.methods, cards)
     runs: list[Run] = []
     skipped: list[Skip] = []
-    for dataset, fraction, misalignment in _cells(config):
+    for dataset, fraction, misalignment, annotation in _cells(config):
+        left_out = config.annotation(annotation)
         for card, preset in methods:
             reason = _reason_to_skip(card, dataset, tasks[dataset], misalignment)
+            reason = reason or _reason_of_labels(card, dataset, tasks[dataset], left_out)
             for draw in label_draws(config, fraction):
                 for seed in config.seeds[:1] if card.control else config.seeds:
-                    run = Run(dataset, misalignment, fraction, draw, card.name, preset, seed)
+                    run = Run(dataset, misalignment, fraction, draw, card.name, preset, seed, annotation)
                     if reason:
                         skipped.append(Skip(run, reason))
                     else:
@@ -95,12 +100,13 @@ def make_plan(config: RunConfig, tasks: Mapping[str, Task], cards: Mapping[str, 
     return Plan(tuple(dict.fromkeys(runs)), tuple(dict.fromkeys(skipped)))
 
 
-def _cells(config: RunConfig) -> Iterator[tuple[str, float, str]]:
+def _cells(config: RunConfig) -> Iterator[tuple[str, float, str, str]]:
     for dataset in config.datasets:
         for condition in config.conditions:
-            for misalignment in condition.misalignment:
-                for fraction in condition.labels:
-                    yield dataset, fraction, misalignment
+            for annotation in condition.annotation:
+                for misalignment in condition.misalignment:
+                    for fraction in condition.labels:
+                        yield dataset, fraction, misalignment, annotation
 
 
 def label_draws(config: RunConfig, fraction: float) -> range:
@@ -118,4 +124,13 @@ def _reason_to_skip(card: MethodCard, dataset: str, task: Task, misalignment: st
         return f"a shift means nothing between different patients: {dataset} is unpaired"
     if misalignment != "aligned" and len(task.modalities) < 2:
         return f"a shift between modalities needs two of them, {dataset} has one"
+    return ""
+
+
+def _reason_of_labels(card: MethodCard, dataset: str, task: Task, annotation: Annotation) -> str:
+    unfit = annotation.unfit(task)
+    if unfit:
+        return f"{dataset} {unfit}"
+    if annotation.modalities is not None and card.needs_every_label:
+        return f"needs labels of every modality, here only {', '.join(annotation.modalities)} is labelled"
     return ""

@@ -14,12 +14,14 @@ import yaml
 
 from parallax.case import Pairing, Task
 from parallax.data.dataset import Dataset
+from parallax.data.split_list import read_split_list
 from parallax.data.splits import case_index
 from parallax.errors import ConfigError
+from parallax.perturb.annotation import FULL, annotation_notes
 from parallax.perturb.labels import label_subsets
 from parallax.perturb.level import read_level
 from parallax.plugin import MethodCard, dataset_cards, load_dataset, method_cards, preset_switches
-from parallax.run.config import DatasetConfig, RunConfig, resolve
+from parallax.run.config import DatasetConfig, RunConfig, SplitConfig, resolve
 from parallax.run.plan import Plan, Run, label_draws, labels_name, make_plan
 from parallax.run.source import source_hash
 
@@ -53,6 +55,10 @@ class Setup:
         lines = "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
+    def split(self, name: str) -> dict[str, Any]:
+        """The split of a dataset as plain values; a list that it names is read."""
+        return split_spec(self.config.datasets[name].split)
+
     def plugin_of(self, name: str) -> str:
         """Name of the file under datasets/ that serves this dataset."""
         return self.config.datasets[name].plugin or name
@@ -65,6 +71,11 @@ class Setup:
         """Switches of a preset."""
         return preset_switches(self.cards[method], preset)
 
+    def annotation(self, labels: str) -> dict[str, Any]:
+        """What a folder of labels such as `f010-d0-ct_only` leaves out: name and values of the annotation."""
+        name = [*labels.split("-", 2), FULL][2]
+        return {"name": name, "values": self.config.annotation(name).model_dump(exclude_none=True)}
+
     def label_subsets(self) -> list[str]:
         """Names of all label subsets that the run draws, such as `f010-d0`."""
         return [labels_name(f, draw) for f in self.config.fractions() for draw in label_draws(self.config, f)]
@@ -72,7 +83,8 @@ class Setup:
     def notes(self) -> dict[str, Any]:
         """What every table says beneath it: the run's own notes, and the datasets that are not ranked."""
         unranked = [name for name, entry in self.config.datasets.items() if not entry.rank]
-        return {"notes": self.config.notes, "unranked": unranked}
+        told = annotation_notes(self.config.model_dump(exclude_none=True))
+        return {"notes": [*self.config.notes, *told], "unranked": unranked}
 
     def misalignment(self, dataset: str, name: str) -> dict[str, Any]:
         """The level with the modality that moves."""
@@ -115,6 +127,7 @@ def make_setup(given: Mapping[str, Any], configfile: Path | None = None) -> Setu
         dataset.check()
         _check_splits(config, name, dataset)
         _check_levels(setup, name)
+    _check_annotations(setup)
     return setup
 
 
@@ -134,6 +147,13 @@ def read_setup(path: Path, data: str | None = None) -> Setup:
 
 def _tasks(datasets: Mapping[str, Dataset]) -> dict[str, Task]:
     return {name: dataset.task for name, dataset in datasets.items()}
+
+
+def split_spec(split: SplitConfig) -> dict[str, Any]:
+    """What `make_split` takes. Raises `ConfigError` where a list is named that cannot be read."""
+    if split.written is not None:
+        return {"seed": split.seed, **read_split_list(split.written)}
+    return split.model_dump(exclude_none=True)
 
 
 def fill_data(entry: DatasetConfig, data: str | None) -> dict[str, Any]:
@@ -156,7 +176,7 @@ def fill_data(entry: DatasetConfig, data: str | None) -> dict[str, Any]:
 
 def _check_splits(config: RunConfig, name: str, dataset: Dataset) -> None:
     """Make the split and every label subset as the workflow will, so that no job can fail over them."""
-    spec = config.datasets[name].split.model_dump()
+    spec = split_spec(config.datasets[name].split)
     try:
         label_subsets(case_index(dataset), spec, config.fractions(), config.label_draws)
     except ConfigError as error:
@@ -168,3 +188,20 @@ def _check_levels(setup: Setup, name: str) -> None:
     wanted = {level for condition in setup.config.conditions for level in condition.misalignment}
     for level in sorted(wanted) if task.pairing is not Pairing.UNPAIRED else ():
         read_level(setup.misalignment(name, level), task)
+
+
+def _check_annotations(setup: Setup) -> None:
+    """Refuse an annotation that means nothing for any dataset: a misspelt name, most likely."""
+    used = {name for condition in setup.config.conditions for name in condition.annotation}
+    for name in sorted(used):
+        reasons = [
+            f"{data} {setup.config.annotation(name).unfit(task)}" for data, task in setup.tasks.items()
+        ]
+        if not any(setup.config.annotation(name).unfit(task) == "" for task in setup.tasks.values()):
+            raise ConfigError(
+                "An annotation fits none of the datasets",
+                where=f"annotations.{name}",
+                expected="modalities and structures of at least one dataset of the run",
+                found="; ".join(reasons),
+                remedy="correct the names",
+            )

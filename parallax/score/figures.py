@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parallax.case import Pairing
-from parallax.score.layout import Context, contender, in_order, label, most_cases, number, percent
+from parallax.score.layout import (
+    Context,
+    contender,
+    in_order,
+    label,
+    most_cases,
+    number,
+    percent,
+    with_annotation,
+)
 from parallax.score.stats import LEAST_CASES
 from parallax.score.summary import Line
 from parallax.score.table import replacing
@@ -127,7 +136,8 @@ def line_styles(lines: Iterable[Line], context: Context) -> dict[tuple[str, ...]
 
 def _held(line: Line, axis: Axis) -> str:
     """The other variable, which a panel holds fixed."""
-    return line.misalignment if axis.name == BY_LABELS.name else f"{percent(line.label_fraction)} labels"
+    held = line.misalignment if axis.name == BY_LABELS.name else f"{percent(line.label_fraction)} labels"
+    return with_annotation(held, line.annotation)
 
 
 def _most_points(lines: Sequence[Line], axis: Axis) -> str:

@@ -48,6 +48,7 @@ def skipped_row(values: Mapping[str, Any]) -> Row:
         rotation_deg=math.nan,
         label_fraction=float(values.get("label_fraction") or math.nan),
         label_draw=int(values.get("label_draw") or 0),
+        annotation=str(values.get("annotation") or ""),
         available="",
         pretraining=str(values.get("pretraining", "none")),
         method=str(values["method"]),
@@ -85,6 +86,14 @@ def write_costs(costs: Iterable[Mapping[str, Any]], path: Path) -> None:
 
 def _order(row: Row) -> tuple[Any, ...]:
     fraction = 2.0 if math.isnan(row.label_fraction) else row.label_fraction
-    names = (row.dataset, row.misalignment, -fraction, row.label_draw, row.method, row.preset, row.adapter)
-    rest = (row.pretraining, row.checkpoint_rule, row.seed, row.case, row.modality, row.structure)
-    return (*names, *rest, row.metric, row.reason)
+    names = (
+        row.dataset,
+        row.annotation != "full",
+        row.annotation,
+        row.misalignment,
+        -fraction,
+        row.label_draw,
+    )
+    run = (row.method, row.preset, row.adapter, row.pretraining, row.checkpoint_rule, row.seed)
+    given = (-row.available.count("+"), row.available)
+    return (*names, *run, row.case, row.modality, row.structure, row.metric, given, row.reason)

@@ -128,9 +128,16 @@ def group_rules(lines: Sequence[Line], context: Context) -> tuple[int, ...]:
 
 
 def condition_label(line: Line) -> str:
-    """Such as `10 % labels, shifted 4.2 mm`, or `10 % labels, aligned`."""
+    """Such as `10 % labels, shifted 4.2 mm`, or `10 % labels, aligned, ct_only` with an annotation."""
     shift = f" {number(line.shift_mm, 1)} mm" if line.shift_mm else ""
-    return f"{percent(line.label_fraction)} labels, {line.misalignment}{shift}"
+    return with_annotation(
+        f"{percent(line.label_fraction)} labels, {line.misalignment}{shift}", line.annotation
+    )
+
+
+def with_annotation(text: str, annotation: str) -> str:
+    """The text, with the annotation behind it where that is not the full one."""
+    return text if annotation in ("full", "") else f"{text}, {annotation}"
 
 
 def percent(fraction: float) -> str:

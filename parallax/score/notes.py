@@ -20,6 +20,10 @@ HD95_NOTE = (
     "HD95: directed-max, in mm, over single values (case × modality × structure × run): median over all "
     "that count; mean ± SD over those found (both masks present)."
 )
+GIVEN_NOTE = (
+    "Columns: the modality that is segmented, and the modalities that the method was given of the case. Only "
+    "given modalities are scored; the training is the same in all columns."
+)
 _INTERVAL_NOTE = "95 % interval: bootstrap interval of the mean Dice over cases, runs resampled within cases."
 _CEILING_NOTE = (
     "Ceiling (broadcast rows): Dice that a map perfect on the reference modality reaches when it is copied "
@@ -28,12 +32,14 @@ _CEILING_NOTE = (
 
 
 def absent_notes(dataset: str, table: pd.DataFrame) -> list[str]:
-    """One sentence per misalignment of which a dataset has no condition at all."""
-    own = table[table["dataset"] == dataset]
-    ran = set(own.loc[own["status"] != "skipped", "misalignment"])
-    absent = own[~own["misalignment"].isin([*ran, ""])]
-    groups = absent.groupby("misalignment", sort=True)["reason"]
-    return [f"Skipped: {name}: {' / '.join(sorted(set(reasons)))}" for name, reasons in groups]
+    """One sentence per misalignment or annotation of which a dataset has no condition at all."""
+    own, notes = table[table["dataset"] == dataset], []
+    for column in ("misalignment", "annotation"):
+        ran = set(own.loc[own["status"] != "skipped", column])
+        absent = own[~own[column].isin([*ran, "", *([] if column == "misalignment" else ["full"])])]
+        groups = absent.groupby(column, sort=True)["reason"]
+        notes += [f"Skipped: {name}: {' / '.join(sorted(set(reasons)))}" for name, reasons in groups]
+    return notes
 
 
 def shared_notes(lines: Sequence[Line], context: Context) -> tuple[str, ...]:

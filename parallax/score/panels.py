@@ -137,14 +137,15 @@ def _prediction(run_dir: Path, line: Line, case: str, modality: str, height_mm: 
     folder = run_dir / "runs" / line.dataset / line.misalignment
     pattern = f"*/{line.method}/{line.preset}-s*/predictions/{case}__{modality}.nii.gz"
     for path in sorted(folder.glob(pattern)):
-        if _label_fraction(path.parents[3].name) == round(line.label_fraction, 6):
+        if _labels(path.parents[3].name) == (round(line.label_fraction, 6), line.annotation):
             return read_slice(path, height_mm)
     return None
 
 
-def _label_fraction(name: str) -> float:
-    """Label fraction of a folder such as `f010-d0` or `f002p5-d0`."""
-    return round(float(name[1:].split("-")[0].replace("p", ".")) / 100, 6)
+def _labels(name: str) -> tuple[float, str]:
+    """Label fraction and annotation of a folder such as `f010-d0`, `f002p5-d0` or `f010-d0-ct_only`."""
+    fraction, _, annotation = (*name.split("-", 2), "full")[:3]
+    return round(float(fraction[1:].replace("p", ".")) / 100, 6), annotation
 
 
 def _draw_row(axes: Sequence[Axes], task: Task, modality: str, row: PanelRow) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class RunInfo:
     seed: int
     pretraining: str = "none"
     checkpoint_rule: str = "last"
+    annotation: str = "full"
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,16 @@ def read_test_cases(data: Path) -> tuple[Task, list[TestCase]]:
 
 
 def score_run(
-    data: Path, predictions: Path, status: Mapping[str, str], run: RunInfo, unperturbed: Path | None = None
+    data: Path, predictions: Path, status: Mapping[str, Any], run: RunInfo, unperturbed: Path | None = None
 ) -> list[Row]:
     """Rows of one run: test case x labelled modality x structure x metric.
 
     Args:
         data: test part (label maps, dataset.json, transforms.json).
         predictions: folder of `<case>__<modality>.nii.gz` label maps.
-        status: `{"status": "ok" | "failed", "reason": ...}` of training and prediction.
+        status: `{"status": "ok" | "failed", "reason": ...}` of training and prediction; `subsets` holds the
+            same for each set of modalities that test cases were reduced to, whose predictions lie in a
+            folder of that name. Only the modalities given are scored.
         run: the columns that all rows share.
         unperturbed: test part before the misalignment, whose grids give the HD95 of a missed structure;
             None takes the grids of `data`.
@@ -96,13 +99,27 @@ def score_run(
     rows: list[Row] = []
     for case in cases:
         truths = {name: _read(data / "labels", case.id, name, task) for name in case.labelled}
-        for modality, truth in truths.items():
-            penalty_mm = _penalty_mm(truth, unperturbed, case.id, modality, task)
-            result = _score_prediction(truth, predictions, case.id, modality, task, status, penalty_mm)
-            rows += _rows(run, case, modality, task, result)
+        penalties = {name: _penalty_mm(t, unperturbed, case.id, name, task) for name, t in truths.items()}
+        for reduced, folder, outcome in _as_given(case, predictions, status):
+            for modality in reduced.labelled:
+                truth, penalty_mm = truths[modality], penalties[modality]
+                result = _score_prediction(truth, folder, case.id, modality, task, outcome, penalty_mm)
+                rows += _rows(run, reduced, modality, task, result)
         if run.adapter == Adapter.BROADCAST:
             rows += _ceiling_rows(run, case, truths, task)
     return rows
+
+
+def _as_given(
+    case: TestCase, predictions: Path, status: Mapping[str, Any]
+) -> Iterator[tuple[TestCase, Path, Mapping[str, Any]]]:
+    """The case with all its modalities, then with each set that leaves some out; folder and outcome."""
+    yield case, predictions, status
+    for name, outcome in (status.get("subsets") or {}).items():
+        given = tuple(name.split("+"))
+        if set(given) < set(case.available):
+            labelled = tuple(m for m in case.labelled if m in given)
+            yield replace(case, available=given, labelled=labelled), predictions / name, outcome
 
 
 def _test_case(name: str, entry: Mapping[str, Any], moved: Mapping[str, Any]) -> TestCase:
@@ -133,7 +150,7 @@ def _score_prediction(
     case: str,
     modality: str,
     task: Task,
-    status: Mapping[str, str],
+    status: Mapping[str, Any],
     penalty_mm: float,
 ) -> dict[str, StructureScore] | str:
     """Scores by structure, or the reason why there are none."""

@@ -14,7 +14,7 @@ from parallax.score.runs import CEILING
 from parallax.score.stats import Values, generator_for, spread
 
 #: What makes a condition, and what makes a row inside it.
-CONDITION = ("dataset", "misalignment", "label_fraction")
+CONDITION = ("dataset", "misalignment", "label_fraction", "annotation")
 CONTENDER = ("method", "preset", "adapter", "pretraining", "checkpoint_rule")
 _RUN = ("label_draw", "seed")
 
@@ -26,6 +26,8 @@ CONTROLS = ("oracle", "mean_shape", "empty")
 class Line:
     """One method at one condition (or at one modality and structure of it). NaN or 0 where nothing is known.
 
+    `available` is empty where each case was given with all the modalities that it has.
+
     HD95 is summarised over single values (case x modality x structure x run): median over all that count,
     mean and SD over those where both masks exist, and how many were missed or false positives.
     """
@@ -34,9 +36,11 @@ class Line:
     pairing: str
     misalignment: str
     label_fraction: float
+    annotation: str
     shift_mm: float
     modality: str
     structure: str
+    available: str
     method: str
     preset: str
     adapter: str
@@ -89,6 +93,28 @@ def summarise_by_structure(table: pd.DataFrame) -> list[Line]:
     ]
 
 
+def summarise_by_given(table: pd.DataFrame) -> list[Line]:
+    """One line per dataset, condition, modality, set of modalities given at test, and method.
+
+    Over the cases that were also tested with modalities left out; empty where none were.
+    """
+    done = table[table["status"] != "skipped"]
+    sets = done.groupby(["dataset", "case"])["available"].transform("nunique")
+    return [
+        line
+        for _, condition_rows in _grouped(done[sets > 1])
+        for (modality, given), rows in condition_rows.groupby(["modality", "available"], sort=True)
+        for line in _lines(rows, str(modality), "", str(given))
+    ]
+
+
+def with_all_modalities(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of cases that were given with every modality that they have, and those of skipped runs."""
+    given = table["available"].str.count(r"\+")
+    most = given.groupby([table["dataset"], table["case"]]).transform("max")
+    return table[given == most]
+
+
 def skipped(table: pd.DataFrame) -> pd.DataFrame:
     """What was not run and why: one row per dataset, misalignment, label fraction, method and reason."""
     columns = [*CONDITION, "method", "preset", "reason"]
@@ -113,24 +139,31 @@ def case_values(rows: pd.DataFrame, metric: str) -> Values:
 
 def _conditions(table: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
     """Conditions with their rows: by dataset, most labels first, then least shift first."""
-    done = table[table["status"] != "skipped"]
-    groups = list(done.groupby(list(CONDITION), sort=True))
-    return sorted(groups, key=lambda item: (item[0][0], -item[0][2], item[1]["shift_mm"].mean(), item[0][1]))
+    return _grouped(with_all_modalities(table[table["status"] != "skipped"]))
 
 
-def _lines(rows: pd.DataFrame, modality: str, structure: str) -> Iterator[Line]:
+def _grouped(done: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
+    def place(item: tuple[Any, pd.DataFrame]) -> tuple[Any, ...]:
+        (dataset, misalignment, fraction, annotation), rows = item
+        return (dataset, -fraction, rows["shift_mm"].mean(), misalignment, annotation != "full", annotation)
+
+    return sorted(done.groupby(list(CONDITION), sort=True), key=place)
+
+
+def _lines(rows: pd.DataFrame, modality: str, structure: str, given: str = "") -> Iterator[Line]:
     shift_mm = float(rows.drop_duplicates("case")["shift_mm"].mean())
+    place = {"shift_mm": shift_mm, "modality": modality, "structure": structure, "available": given}
     for contender, own in rows.groupby(list(CONTENDER), sort=True):
-        yield _line(own, contender, shift_mm, modality, structure)
+        yield _line(own, contender, place)
 
 
-def _line(
-    rows: pd.DataFrame, contender: tuple[Hashable, ...], shift_mm: float, modality: str, structure: str
-) -> Line:
-    values: dict[str, Any] = {"shift_mm": shift_mm, "modality": modality, "structure": structure}
-    values |= {name: rows[name].iloc[0] for name in ("dataset", "pairing", "misalignment", "label_fraction")}
+def _line(rows: pd.DataFrame, contender: tuple[Hashable, ...], place: Mapping[str, Any]) -> Line:
+    values: dict[str, Any] = {**place, **{name: rows[name].iloc[0] for name in (*CONDITION, "pairing")}}
     values |= {name: str(value) for name, value in zip(CONTENDER, contender, strict=True)}
-    key = [str(values[name]) for name in (*CONDITION, *CONTENDER, "modality", "structure")]
+    names = ("dataset", "misalignment", "label_fraction", *CONTENDER, "modality", "structure")
+    # what is ordinary does not count: the intervals of a run shall not depend on what else could vary
+    rare = [str(v) for v in (values["annotation"], values["available"]) if v not in ("full", "")]
+    key = [*(str(values[name]) for name in names), *rare]
     dice = asdict(spread(case_values(rows, "dice"), generator_for(key)))
     values |= {"cases": dice.pop("cases"), "cases_given": rows["case"].nunique()}
     values |= {f"dice_{name}": value for name, value in dice.items()}
@@ -178,8 +211,9 @@ def _counts(rows: pd.DataFrame) -> dict[str, Any]:
 
 def _skipped_lines(table: pd.DataFrame, condition: Any, rows: pd.DataFrame) -> Iterator[Line]:
     """Lines for the methods that were skipped at a condition at which others ran."""
-    dataset, misalignment, fraction = condition
+    dataset, misalignment, fraction, annotation = condition
     here = skipped(table)
+    here = here[here["annotation"].isin([annotation, ""])]
     here = here[(here["dataset"] == dataset) & here["misalignment"].isin([misalignment, ""])]
     here = here[here["label_fraction"].isna() | (here["label_fraction"] == fraction)]
     ran = set(zip(rows["method"], rows["preset"], strict=True))
@@ -190,6 +224,7 @@ def _skipped_lines(table: pd.DataFrame, condition: Any, rows: pd.DataFrame) -> I
                 "dataset": dataset,
                 "misalignment": misalignment,
                 "label_fraction": fraction,
+                "annotation": annotation,
                 "pairing": rows["pairing"].iloc[0],
                 "shift_mm": shift_mm,
                 "method": method,

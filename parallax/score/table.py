@@ -26,6 +26,7 @@ RUN_KEYS = (
     "misalignment",
     "label_fraction",
     "label_draw",
+    "annotation",
     "method",
     "preset",
     "adapter",
@@ -39,8 +40,9 @@ RUN_KEYS = (
 class Row:
     """One value: case x modality x structure x metric of one run. Field order is the column order.
 
-    `label_fraction` lies in (0, 1]; `available` joins the modalities given at test time with `+`;
-    `shift_mm` is the realised RMS displacement of the case. `reason` says why a row has no value.
+    `label_fraction` lies in (0, 1]; `annotation` is `full` where nothing is left out; `available` joins the
+    modalities given at test time with `+`; `shift_mm` is the realised RMS displacement of the case.
+    `reason` says why a row has no value.
     In a skipped row an empty text or a NaN label fraction stands for "all of them".
     """
 
@@ -54,6 +56,7 @@ class Row:
     rotation_deg: float
     label_fraction: float
     label_draw: int
+    annotation: str
     available: str
     pretraining: str
     method: str
@@ -131,6 +134,8 @@ def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with exactly the columns and types of the schema."""
+    if "annotation" not in frame:  # a table of a version that knew only full annotations
+        frame = frame.assign(annotation="full")
     kinds: Mapping[str, Any] = {"str": "object", "int": "int64", "float": "float64"}
     return frame[list(COLUMNS)].astype({name: kinds[kind] for name, kind in _KINDS.items()})
 

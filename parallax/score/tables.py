@@ -23,9 +23,11 @@ from parallax.score.layout import (
     number,
     percent,
     short_count,
+    with_annotation,
 )
 from parallax.score.notes import (
     DICE_NOTE,
+    GIVEN_NOTE,
     HD95_NOTE,
     absent_notes,
     all_notes,
@@ -61,15 +63,50 @@ def full_tables(structure_lines: Sequence[Line], lines: Sequence[Line], context:
     ]
 
 
+def given_tables(given_lines: Sequence[Line], lines: Sequence[Line], context: Context) -> list[Table]:
+    """Per dataset and condition: Dice of each modality by the set of modalities that a method was given.
+
+    `lines` are those of the main tables, whose order and whose skipped methods these tables repeat.
+    """
+    by_condition = {_key(own[0]): own for own in _by_condition(given_lines)}
+    return [
+        _given(own, by_condition[_key(own[0])], context)
+        for own in _by_condition(lines)
+        if _key(own[0]) in by_condition
+    ]
+
+
+def _given(lines: list[Line], parts: list[Line], context: Context) -> Table:
+    sets = {(line.modality, -line.available.count("+"), line.available) for line in parts}
+    places = [(modality, available) for modality, _, available in sorted(sets)]
+    cells = {(contender(line), line.modality, line.available): line for line in parts}
+    ordered = in_order(lines, context)
+    rows = []
+    for line in ordered:
+        absent = line if line.status == "skipped" else None
+        found = (cells.get((contender(line), *place), absent) for place in places)
+        rows.append((label(line, context), *map(_dice_cell, found)))
+    return Table(
+        _stem("given", lines[0]),
+        f"Modalities given at test, {lines[0].dataset}: {condition_label(lines[0])}",
+        ("Method", *(f"{modality}, given {available}" for modality, available in places)),
+        tuple(rows),
+        (GIVEN_NOTE, DICE_NOTE, *shared_notes(lines, context)),
+        group_rules(ordered, context),
+        lines[0].dataset,
+    )
+
+
 def excluded_table(table: pd.DataFrame, context: Context) -> Table:
     """What was skipped and what failed, with reasons."""
     rows = []
-    for data, moved, fraction, method, preset, reason in skipped(table).itertuples(index=False):
-        where = (data, moved or "all", _fraction(fraction))
+    for data, moved, fraction, annotated, method, preset, reason in skipped(table).itertuples(index=False):
+        where = (data, moved or "all", with_annotation(_fraction(fraction), annotated))
         rows.append(("skipped", *where, _name(method, preset, context), DASH, reason))
     lost = failures(table).itertuples(index=False)
-    for data, moved, fraction, draw, method, preset, seed, reason, count in lost:
-        where = (data, moved, f"{percent(fraction)} (draw {draw}, seed {seed})")
+    for data, moved, fraction, annotated, draw, method, preset, seed, reason, count in lost:
+        labels = with_annotation(percent(fraction), annotated)
+        where = (data, moved, f"{labels} (draw {draw}, seed {seed})")
         rows.append(("failed", *where, _name(method, preset, context), str(count), reason))
     header = ("Outcome", "Dataset", "Misalignment", "Labels", "Method", "Values lost", "Reason")
     return Table("excluded", "Skipped and failed runs", header, tuple(rows))
@@ -92,7 +129,7 @@ def cost_of(line: Line, costs: dict[tuple[Any, ...], dict[str, float]]) -> dict[
 
 def _overview(lines: list[Line], absent: list[str], context: Context) -> Table:
     dataset = lines[0].dataset
-    conditions = sorted({_condition(line) for line in lines}, key=lambda key: (-key[0], key[1], key[2]))
+    conditions = sorted({_condition(line) for line in lines}, key=lambda key: (-key[0], *key[1:]))
     names = {_condition(line): condition_label(line) for line in lines}
     cells = {(contender(line), _condition(line)): line for line in lines}
     # One line stands for its method in every condition: the first condition decides the order.
@@ -194,16 +231,18 @@ def _by_condition(lines: Iterable[Line]) -> list[list[Line]]:
     return [list(own) for _, own in groupby(lines, key=_key)]
 
 
-def _key(line: Line) -> tuple[str, str, float]:
-    return (line.dataset, line.misalignment, line.label_fraction)
+def _key(line: Line) -> tuple[str, ...]:
+    return tuple(str(getattr(line, name)) for name in CONDITION)
 
 
-def _condition(line: Line) -> tuple[float, float, str]:
-    return (line.label_fraction, line.shift_mm, line.misalignment)
+def _condition(line: Line) -> tuple[float, float, str, bool, str]:
+    annotation = line.annotation
+    return (line.label_fraction, line.shift_mm, line.misalignment, annotation != "full", annotation)
 
 
 def _stem(kind: str, line: Line) -> str:
-    return f"{kind}_{line.dataset}_{line.misalignment}_f{round(100 * line.label_fraction):03d}"
+    stem = f"{kind}_{line.dataset}_{line.misalignment}_f{round(100 * line.label_fraction):03d}"
+    return stem if line.annotation == "full" else f"{stem}_{line.annotation}"
 
 
 def _interval(line: Line) -> str:

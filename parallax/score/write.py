@@ -12,12 +12,13 @@ import pandas as pd
 from parallax.score.layout import Context, Table, read_context
 from parallax.score.published import published_table, read_published
 from parallax.score.render import print_tables, to_frame, to_latex, to_markdown
-from parallax.score.summary import Line, summarise, summarise_by_structure
+from parallax.score.summary import Line, summarise, summarise_by_given, summarise_by_structure
 from parallax.score.table import read_table, write_text
 from parallax.score.tables import (
     cost_of,
     excluded_table,
     full_tables,
+    given_tables,
     main_tables,
     mean_costs,
     overview_tables,
@@ -49,6 +50,8 @@ class Tables:
     overview: list[Table]
     main: list[Table]
     full: list[Table]
+    given_lines: list[Line]
+    given: list[Table]
     excluded: Table
     published: Table
 
@@ -59,6 +62,7 @@ def build(inputs: TableInputs) -> Tables:
     costs = _read_costs(inputs.costs)
     context = read_context(inputs.splits, inputs.notes)
     lines, structure_lines = summarise(scores), summarise_by_structure(scores)
+    given_lines = summarise_by_given(scores)
     published = read_published(inputs.published) if inputs.published else []
     methods = [*set(scores["method"]), *(context.title(name) for name in set(scores["method"]))]
     return Tables(
@@ -69,17 +73,20 @@ def build(inputs: TableInputs) -> Tables:
         overview=overview_tables(lines, scores, context),
         main=main_tables(lines, costs, context),
         full=full_tables(structure_lines, lines, context),
+        given_lines=given_lines,
+        given=given_tables(given_lines, lines, context),
         excluded=excluded_table(scores, context),
         published=published_table(published, methods, set(scores["dataset"])),
     )
 
 
 def write_all(tables: Tables, folder: Path) -> None:
-    """Write overview, main, full, excluded and published tables into a folder."""
+    """Write overview, main, full, given (where modalities were left out), excluded and published tables."""
     groups = {
         "overview": (tables.overview, "Dice of every method at every condition"),
         "main": (tables.main, "Every method at every condition, with what it cost"),
         "full": (tables.full, "Every structure in every modality"),
+        **({"given": (tables.given, "What is left when modalities are missing")} if tables.given else {}),
         "excluded": ([tables.excluded], "What was skipped and what failed"),
         "published": ([tables.published], "Published numbers"),
     }
@@ -87,7 +94,9 @@ def write_all(tables: Tables, folder: Path) -> None:
         write_text(to_markdown(group, title), folder / f"{name}.md")
         write_text(to_latex(group), folder / f"{name}.tex")
     _write_csv(_with_costs(tables), folder / "main.csv")
-    _write_csv(to_frame(tables.structure_lines), folder / "full.csv")
+    _write_csv(to_frame(tables.structure_lines).drop(columns="available"), folder / "full.csv")
+    if tables.given:
+        _write_csv(to_frame(tables.given_lines).drop(columns="structure"), folder / "given.csv")
     for table in (tables.excluded, tables.published):
         _write_csv(pd.DataFrame(table.rows, columns=list(table.header)), folder / f"{table.name}.csv")
 
@@ -103,7 +112,7 @@ def _read_costs(path: Path | None) -> pd.DataFrame:
 
 
 def _with_costs(tables: Tables) -> pd.DataFrame:
-    frame = to_frame(tables.lines).drop(columns=["modality", "structure"])
+    frame = to_frame(tables.lines).drop(columns=["modality", "structure", "available"])
     by_cost = mean_costs(tables.costs)
     costs = pd.DataFrame([cost_of(line, by_cost) for line in tables.lines], index=frame.index)
     return pd.concat([frame, costs], axis=1)

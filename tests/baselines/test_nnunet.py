@@ -141,3 +141,16 @@ def _transforms(workspace, augment, folder):
         trainer.use(TrainerSettings(2, 0, 0.01, False, augment, "float32", folder, "none", 0.0, print))
         loader, _ = trainer.get_dataloaders()
         return [type(t).__name__ for t in loader.data_loader.transforms.transforms]
+
+
+def test_an_unknown_background_is_nnunets_ignore_label(tmp_path):
+    first, second = sample(0), sample(1)
+    label = first.label.copy()
+    label[label == 0] = IGNORE
+    view = TrainView(TASK, (replace(first, label=label), second), ())
+    fitted = method(budget=replace(BUDGET, steps=1))
+    fitted.fit(view, tmp_path)
+    description = json.loads(next(tmp_path.rglob("raw/**/dataset.json")).read_text())
+    assert description["labels"]["ignore"] == 2
+    answer = fitted.predict(case_view((True, False)))
+    assert answer.label_maps["CT"].max() <= 1  # it never answers "ignore"

@@ -150,3 +150,9 @@ def test_left_atrium_list_fits_the_80_scans(real_data):
     case = dataset.read(dataset.case_ids()[0], real_data)
     common = to_common(case, dataset.task)
     np.testing.assert_array_equal(common.label[0], case.labels["LGE"].array)
+
+
+def test_scans_of_one_patient_are_told_by_a_column(root):
+    text = "case,patient,CT,CT_label\na,p1,a.nii.gz,a_l.nii.gz\nb,p1,b.nii.gz,b_l.nii.gz\nc,,a.nii.gz,\n"
+    (root / "m.csv").write_text(text)
+    assert load_dataset("folder", options(root)).patients() == {"a": "p1", "b": "p1"}

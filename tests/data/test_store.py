@@ -101,3 +101,20 @@ def test_a_log_line_names_every_repair_of_a_case_with_its_details():
     text = "a: CT: axes LAS are turned to RAS; MR: label map: pieces dropped (aorta: 2 pieces)"
     assert store.repair_line(case) == text
     assert store.repair_line(Case("b", {})) == "b: nothing repaired"
+
+
+def test_a_case_without_a_modality_is_as_if_it_had_never_been_taken(part, ball_case, two_modality_task):
+    assert store.modality_subsets(part) == [("CT",), ("MR",)]
+    for index, name in enumerate(("CT", "MR")):
+        (view,) = store.load_reduced_views(part, (name,), with_truth=True)  # `b` has nothing to leave out
+        alone = to_common(Case("a", {name: ball_case.images[name]}), two_modality_task)
+        assert view.sample.available == alone.available
+        assert sum(view.sample.available) == 1
+        assert not view.sample.image[1 - index].any()
+        np.testing.assert_allclose(view.sample.image, alone.image, atol=1e-3)
+        np.testing.assert_allclose(view.sample.grid.affine, alone.grid.affine, atol=1e-4)
+        assert list(view.native) == list(view.truth) == [name]
+    (view,) = store.load_reduced_views(part, ("MR",))
+    full = next(iter(store.load_test_views(part)))
+    assert view.sample.grid.shape != full.sample.grid.shape  # the frame of the CT would tell where it lay
+    assert view.truth is None

@@ -92,3 +92,29 @@ def test_budget_from_text_and_file(tmp_path):
 def test_cost_of_a_control_is_zero(places, budget):
     cost, _, _ = run(Job("empty", "paper", 0, budget), places)
     assert Cost(**cost) == Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")
+
+
+def test_every_subset_of_the_modalities_gets_predictions_of_its_own(places, budget, monkeypatch):
+    task = toy_task(3)
+    full, reduced = toy_test_view(task), {}
+    for given in ((0, 1), (0, 2), (1, 2), (0,), (1,), (2,)):
+        missing = tuple({0, 1, 2} - set(given))
+        reduced[tuple(f"M{k}" for k in given)] = toy_test_view(task, missing=missing)
+    monkeypatch.setattr(jobs, "load_train_view", lambda folder: toy_view(task))
+    monkeypatch.setattr(jobs, "load_test_views", lambda folder, with_truth=False: iter([full]))
+    monkeypatch.setattr(jobs, "modality_subsets", lambda folder: list(reduced))
+    monkeypatch.setattr(
+        jobs, "load_reduced_views", lambda folder, given, with_truth=False: iter([reduced[given]])
+    )
+    job, at = Job("early_fusion", "paper", 0, budget), places
+    run(job, at)
+    states = (at / "model", at / "status.json", at / "every", at / "every.json")
+    predict_job(job, at / "data", *states, every_subset=True)
+    status = json.loads((at / "every.json").read_text())
+    assert list(status["subsets"]) == ["M0+M1", "M0+M2", "M1+M2", "M0", "M1", "M2"]
+    assert all(entry["status"] == "ok" for entry in status["subsets"].values())
+    files = {p.relative_to(at / "every").as_posix() for p in (at / "every").rglob("*.nii.gz")}
+    expected = {f"{n}/t0__{m}.nii.gz" for n in status["subsets"] for m in n.split("+")}
+    assert files == expected | {f"t0__M{k}.nii.gz" for k in range(3)}
+    for path in (at / "predictions").iterdir():  # the full set is what it is without the others
+        assert (at / "every" / path.name).read_bytes() == path.read_bytes()

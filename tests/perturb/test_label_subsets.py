@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parallax.errors import ConfigError
-from parallax.perturb.labels import draw_order, n_labelled, subset
+from parallax.perturb.labels import draw_order, label_subsets, n_labelled, subset
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -47,3 +47,16 @@ def test_every_prefix_keeps_the_shares_of_the_strata(seed):
     for count in range(1, 31):
         n_ct = sum(strata[name] == "CT" for name in order[:count])
         assert abs(n_ct - count * 2 / 3) <= 1
+
+
+@pytest.mark.parametrize("draw", range(3))
+def test_five_fractions_of_a_split_are_nested_in_each_of_three_draws(draw):
+    index = {"cases": [f"c{i:02d}" for i in range(60)]}
+    split, subsets = label_subsets(index, {"seed": 11, "train": 40, "test": 20}, FRACTIONS, 3)
+    held = [set(subsets[fraction, draw]["labelled"]) for fraction in FRACTIONS]
+    assert [len(cases) for cases in held] == [2, 4, 8, 20, 40]
+    assert all(a < b for a, b in pairwise(held))
+    assert all(held[1] != set(subsets[0.1, other]["labelled"]) for other in range(3) if other != draw)
+    for fraction in FRACTIONS:
+        parts = subsets[fraction, draw]
+        assert sorted(parts["labelled"] + parts["unlabelled"]) == split["train"]

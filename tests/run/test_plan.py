@@ -1,11 +1,12 @@
 """What runs, what is skipped, and what each run is called."""
 
 import pytest
+import yaml
 
 from parallax.case import Modality, Pairing, Task
 from parallax.errors import ConfigError
 from parallax.perturb.level import FAMILIES
-from parallax.plugin import method_cards
+from parallax.plugin import method_cards, plugin_root
 from parallax.run.config import resolve
 from parallax.run.plan import expand_methods, labels_name, make_plan
 
@@ -75,3 +76,40 @@ def test_all_means_every_method_with_every_preset():
 def test_unknown_method_is_refused():
     with pytest.raises(ConfigError, match=r"no method called 'superviced'.*did you mean 'supervised'"):
         expand_methods(["superviced"], method_cards())
+
+
+ANNOTATIONS = {"m0_only": {"modalities": ["M0"]}, "noisy": {"noisy": {"dice": 0.9}}}
+
+
+def _annotated(**changes):
+    condition = {"labels": [1.0], "annotation": ["full", "m0_only", "noisy"]}
+    names = ["supervised", "mkd", "oracle"]
+    return _config(annotations=ANNOTATIONS, conditions=[condition], methods=names, **changes)
+
+
+def test_annotations_have_folders_of_their_own_and_full_ones_keep_theirs():
+    plan = make_plan(_annotated(), {"one": _task("one")}, method_cards())
+    paths = [run.path for run in plan.runs if run.method == "supervised"]
+    assert paths == [f"one/aligned/f100-d0{end}/supervised/paper-s0" for end in ("", "-m0_only", "-noisy")]
+    before = make_plan(_config(), {"one": _task("one")}, method_cards())
+    assert {run.annotation for run in before.runs} == {"full"}
+
+
+def test_a_method_that_cannot_use_a_kind_of_label_is_skipped_with_its_reason():
+    plan = make_plan(_annotated(), {"one": _task("one")}, method_cards())
+    assert [(s.run.method, s.run.annotation) for s in plan.skipped] == [("mkd", "m0_only")]
+    assert plan.skipped[0].reason == "needs labels of every modality, here only M0 is labelled"
+
+
+def test_an_annotation_that_does_not_fit_a_dataset_is_skipped_there():
+    plan = make_plan(_annotated(), {"one": _task("one", modalities=1)}, method_cards())
+    reasons = {(s.run.method, s.run.annotation): s.reason for s in plan.skipped}
+    assert reasons["supervised", "m0_only"] == "one has no other modality to leave unlabelled"
+    assert ("supervised", "noisy") not in reasons
+
+
+def test_standard_draws_the_five_fractions_three_times():
+    values = yaml.safe_load((plugin_root() / "config" / "standard.yaml").read_text())
+    config = resolve(values)
+    assert config.fractions() == [0.05, 0.1, 0.2, 0.5, 1.0]
+    assert config.label_draws >= 3

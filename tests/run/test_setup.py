@@ -55,6 +55,26 @@ def test_good_data_gives_a_plan_and_says_what_is_skipped(scans):
     assert setup.skipped()[0]["reason"] == "needs 2 modalities, mine has 1"
 
 
+def test_an_annotation_that_fits_no_dataset_is_refused(scans):
+    condition = {"labels": [1.0], "annotation": ["mr_only"]}
+    given = _given(scans, conditions=[condition], annotations={"mr_only": {"modalities": ["MR"]}})
+    with pytest.raises(ConfigError, match=r"fits none.*mine has no modality MR to label"):
+        make_setup(given)
+
+
+def test_a_written_split_is_read_and_a_patient_on_two_sides_is_found_before_any_job(scans):
+    given = _given(scans)
+    lines = ["case,patient,part", "c0,,train", "c1,p,train", "c2,,test"]
+    (scans / "split.csv").write_text("\n".join(lines) + "\n")
+    given["datasets"]["mine"]["split"] = {"list": str(scans / "split.csv")}
+    setup = make_setup(given)
+    assert setup.split("mine")["train"] == ["c0", "c1"]
+    assert setup.split("mine")["seed"] == 0
+    (scans / "split.csv").write_text("\n".join([*lines, "c3,p,test"]) + "\n")
+    with pytest.raises(ConfigError, match=r"datasets\.mine.*patient p on 2: train c1; test c3"):
+        make_setup(given)
+
+
 def test_missing_folder(scans):
     given = _given(scans)
     given["datasets"]["mine"]["options"]["root"] = str(scans / "nowhere")

@@ -136,3 +136,20 @@ def test_comparison_names_what_is_wrong(data, tmp_path):
     write_volume(Volume(ball(), np.eye(4)), tmp_path / "other.nii.gz")
     with pytest.raises(GeometryError, match="grid"):
         score_pair(data / "labels" / "a__CT.nii.gz", tmp_path / "other.nii.gz")
+
+
+def test_rows_of_every_subset_say_what_was_given_and_hold_nothing_else(data, tmp_path):
+    write_predictions(tmp_path / "p", {"CT": 0, "MR": 2})
+    write_predictions(tmp_path / "p" / "CT", {"CT": 1})
+    lost = {"status": "failed", "reason": "no"}
+    rows = score_run(data, tmp_path / "p", OK | {"subsets": {"CT": OK, "MR": lost}}, INFO)
+    full = score_run(data, tmp_path / "p", OK, INFO)
+    assert [row for row in rows if row.available == "CT+MR"] == full
+    assert {row.modality for row in rows if row.available == "CT"} == {"CT"}
+    assert all(0 < value < 1 for value in values(rows, available="CT", metric="dice"))
+    assert {(row.modality, row.status) for row in rows if row.available == "MR"} == {("MR", "failed")}
+    assert len(rows) == 2 * len(full)
+    broadcast = score_run(
+        data, tmp_path / "p", OK | {"subsets": {"CT": OK}}, replace(INFO, adapter="broadcast")
+    )
+    assert {row.available for row in broadcast if row.metric == CEILING} == {"CT+MR"}

@@ -1,5 +1,6 @@
 """The plan of the workflow: complete, fast to make, and without a way from a test file to a training job."""
 
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -109,3 +110,17 @@ def test_bad_input_stops_before_any_job(tmp_path, arguments, message):
     assert done.returncode != 0
     assert message in done.stderr + done.stdout
     assert not (tmp_path / "results").exists()
+
+
+def test_annotations_are_planned_as_views_and_runs_of_their_own(tmp_path):
+    config = ["--configfile", str(ROOT / "config" / "scarcity.yaml")]
+    few = ["--config", "methods=supervised,mkd,oracle"]
+    done = _snakemake(tmp_path, "-n", "-p", *config, *few, "--", "scores")
+    assert done.returncode == 0, done.stderr
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.MULTILINE))
+    # six annotations of one label subset; mkd needs labels of every modality, so it is skipped at one of them
+    assert (counts["view"], counts["train"], counts["predict"], counts["score"]) == ("6", "17", "17", "17")
+    assert (counts["split"], counts["prepare"], counts["misalign"]) == ("1", "2", "2")
+    assert done.stdout.count("--test-modalities every") == 17
+    assert done.stdout.count("--annotation ") == 5
+    assert "views/phantom_heart/aligned/f050-d0-ct_only" in done.stdout

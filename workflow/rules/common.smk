@@ -40,7 +40,7 @@ shell.prefix(
 wildcard_constraints:
     dataset="[^/]+",
     misalignment="[^/]+",
-    labels="f[0-9p]+-d[0-9]+",
+    labels="f[0-9p]+-d[0-9]+(-[A-Za-z0-9_]+)?",
     method="[^/]+",
     preset="[^/]+",
     seed="[0-9]+",
@@ -72,7 +72,7 @@ def dataset_code(wildcards):
 
 
 def split_of(wildcards):
-    return SETUP.config.datasets[wildcards.dataset].split.model_dump_json()
+    return json.dumps(SETUP.split(wildcards.dataset))
 
 
 def misalignment_of(wildcards):
@@ -83,6 +83,22 @@ def misalignment_of(wildcards):
 
 def misalignment_seed(wildcards):
     return SETUP.config.datasets[wildcards.dataset].split.seed
+
+
+def subset_of(wildcards):
+    """The file of labelled and unlabelled cases; an annotation changes label maps, not which cases have one."""
+    name = "-".join(wildcards.labels.split("-")[:2])
+    return f"{ROOT}/splits/{wildcards.dataset}/{name}.json"
+
+
+def annotation_of(wildcards):
+    """Options of view.py: none where everything is annotated."""
+    left_out = SETUP.annotation(wildcards.labels)
+    if left_out["name"] == "full":
+        return ""
+    seed = SETUP.config.datasets[wildcards.dataset].split.seed
+    values = quote(json.dumps(left_out["values"], sort_keys=True))
+    return f"--annotation {left_out['name']} --annotate {values} --seed {seed}"
 
 
 def budget_of(wildcards):

@@ -83,7 +83,7 @@ rule misalign:
 rule view:
     input:
         data=f"{ROOT}/data/{{dataset}}/{{misalignment}}/train",
-        labels=f"{ROOT}/splits/{{dataset}}/{{labels}}.json",
+        labels=subset_of,
     output:
         directory(f"{ROOT}/views/{{dataset}}/{{misalignment}}/{{labels}}"),
     log:
@@ -91,6 +91,8 @@ rule view:
     benchmark:
         f"{ROOT}/benchmarks/{{dataset}}/{{misalignment}}/{{labels}}/view.tsv"
     params:
+        annotation=annotation_of,
         code=code("view.py"),
     shell:
-        'python "$SCRIPTS"/view.py --data {input.data} --labels {input.labels} --out {output} > {log} 2>&1'
+        'python "$SCRIPTS"/view.py --data {input.data} --labels {input.labels} {params.annotation}'
+        " --out {output} > {log} 2>&1"

@@ -46,8 +46,10 @@ rule predict:
     params:
         budget=budget_of,
         method_code=method_code,
+        modalities=SETUP.config.test_modalities,
         code=code("predict.py"),
     shell:
         'python "$SCRIPTS"/predict.py --method {wildcards.method} --preset {wildcards.preset}'
         " --seed {wildcards.seed} --data {input.data} --model {input.model} --status {input.status}"
-        " --budget {params.budget:q} --out {output.predictions} --predict-status {output.status} > {log} 2>&1"
+        " --budget {params.budget:q} --test-modalities {params.modalities} --out {output.predictions}"
+        " --predict-status {output.status} > {log} 2>&1"

@@ -8,7 +8,7 @@ from pathlib import Path
 from parallax.score.figures import BY_LABELS, BY_SHIFT, draw_curves, save_figure
 from parallax.score.layout import read_context
 from parallax.score.panels import draw_case
-from parallax.score.summary import summarise
+from parallax.score.summary import summarise, with_all_modalities
 from parallax.score.table import read_table, write_text
 
 
@@ -24,7 +24,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    table, context = read_table(given.scores), read_context()
+    table, context = with_all_modalities(read_table(given.scores)), read_context()
     lines = summarise(table)
     captions = {}
     for axis in (BY_LABELS, BY_SHIFT):

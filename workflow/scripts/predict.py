@@ -21,9 +21,11 @@ def main() -> None:
     parser.add_argument("--predict-status", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--test-modalities", choices=["given", "every"], default="given")
     a = parser.parse_args()
     job = Job(a.method, a.preset, a.seed, read_budget(a.budget), a.device, a.threads)
-    predict_job(job, a.data, a.model, a.status, a.out, a.predict_status)
+    every = a.test_modalities == "every"
+    predict_job(job, a.data, a.model, a.status, a.out, a.predict_status, every_subset=every)
 
 
 if __name__ == "__main__":
