@@ -25,7 +25,13 @@ class PhantomAbdomen(Dataset):
 
     @property
     def task(self) -> Task:
-        """The organs that are large enough for the voxels; the files hold gall bladder and duodenum too."""
+        """The organs that are large enough for coarse voxels.
+
+        The files hold gall bladder, esophagus, adrenal glands and duodenum, too; bladder and prostate lie
+        outside the field of view, as in most MR scans of AMOS.
+        """
+        from parallax.phantom.sampling import abdomen_size
+
         organs = (
             "spleen",
             "right_kidney",
@@ -41,7 +47,7 @@ class PhantomAbdomen(Dataset):
             modalities=(Modality("CT", "ct", (-160.0, 240.0)), Modality("MR", "mr")),
             classes={organ: i for i, organ in enumerate(organs, start=1)},
             pairing=Pairing.SAME_SUBJECT,
-            spacing_mm=(4.5, 5.0, 6.0) if self._choice.size == "default" else (9.0, 7.5, 12.0),
+            spacing_mm=abdomen_size(self._choice.size).frame_mm,
             severity_mm=(0.0, 3.0, 6.0, 10.0, 20.0),
         )
 
@@ -56,31 +62,29 @@ class PhantomAbdomen(Dataset):
         """
         import json
 
-        from parallax.case import Volume
         from parallax.data.layouts import (
             amos_files,
             amos_values,
-            reorder_axes,
             write_pairs,
             write_scan,
             write_text,
         )
         from parallax.phantom.abdomen import abdomen_subject
-        from parallax.phantom.canvas import centred_grid
+        from parallax.phantom.sampling import abdomen_size, scan_subject
 
-        shape = (64, 48, 32) if self._choice.size == "default" else (32, 32, 16)
-        grid = centred_grid(shape, self.task.spacing_mm)
         pairs = {case_id: self._scans(case_id) for case_id in self.case_ids()}
         write_pairs(pairs, folder / "pairs.csv")
         labels = {"0": "background"} | {str(v): name for name, v in amos_values().structures.items()}
         index = {"name": self.name, "labels": labels, "numTraining": 2 * len(pairs), "file_ending": ".nii.gz"}
         write_text(json.dumps(index, indent=1), folder / "dataset.json")
         for case_id in case_ids:
-            subject = abdomen_subject(grid, self._choice.seed, self._number(case_id) - 1)
-            for modality, codes in (("CT", "LAS"), ("MR", "RAS")):
+            number = self._number(case_id) - 1
+            # as in AMOS, every third MR is a coronal stack where slices are thick
+            size = abdomen_size(self._choice.size, coronal=number % 3 == 2)
+            subject = scan_subject(abdomen_subject, size, self._choice.seed, number)
+            for modality, (image, label) in subject.scans.items():
                 files = amos_files(folder, int(pairs[case_id][modality].removeprefix("amos_")))
-                image = reorder_axes(Volume(subject.images[modality], grid.affine), codes)
-                write_scan(files, image, reorder_axes(Volume(subject.label, grid.affine), codes))
+                write_scan(files, image, label)
             write_text(json.dumps(dict(subject.facts), indent=1), folder / "draws" / f"{case_id}.json")
 
     def read(self, case_id: str, folder: Path) -> Case:

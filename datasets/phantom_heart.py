@@ -29,6 +29,7 @@ class PhantomHeart(Dataset):
     def task(self) -> Task:
         """Seven structures; values 205 to 850 of the files become 1 to 7."""
         from parallax.data.layouts import mmwhs_values
+        from parallax.phantom.sampling import heart_size
 
         names = mmwhs_values().structures
         return Task(
@@ -36,7 +37,7 @@ class PhantomHeart(Dataset):
             modalities=(Modality("CT", "ct", (-150.0, 450.0)), Modality("MR", "mr")),
             classes={name: i for i, name in enumerate(names, start=1)},
             pairing=Pairing.SAME_SUBJECT,
-            spacing_mm=(3.0, 3.0, 3.75) if self._choice.size == "default" else (4.5, 4.5, 7.5),
+            spacing_mm=heart_size(self._choice.size).frame_mm,
             severity_mm=(0.0, 2.0, 4.0, 7.0, 12.0),
         )
 
@@ -53,23 +54,20 @@ class PhantomHeart(Dataset):
             mmwhs_files,
             mmwhs_values,
             relabel,
-            reorder_axes,
             write_scan,
             write_text,
         )
-        from parallax.phantom.canvas import centred_grid
         from parallax.phantom.heart import heart_subject
+        from parallax.phantom.sampling import heart_size, scan_subject
 
-        shape = (48, 48, 32) if self._choice.size == "default" else (32, 32, 16)
-        grid = centred_grid(shape, self.task.spacing_mm)
+        size = heart_size(self._choice.size)
         values = [0, *mmwhs_values().structures.values()]
         for case_id in case_ids:
             number = self._number(case_id)
-            subject = heart_subject(grid, self._choice.seed, number - 1001)
-            label = Volume(relabel(subject.label, values), grid.affine)
-            for modality, codes in (("CT", "LAS"), ("MR", "RAS")):
-                image = reorder_axes(Volume(subject.images[modality], grid.affine), codes)
-                write_scan(mmwhs_files(folder, modality, number), image, reorder_axes(label, codes))
+            subject = scan_subject(heart_subject, size, self._choice.seed, number - 1001)
+            for modality, (image, label) in subject.scans.items():
+                coded = Volume(relabel(label.array, values), label.affine)
+                write_scan(mmwhs_files(folder, modality, number), image, coded)
             write_text(json.dumps(dict(subject.facts), indent=1), folder / "draws" / f"{case_id}.json")
 
     def read(self, case_id: str, folder: Path) -> Case:

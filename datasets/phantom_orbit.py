@@ -27,15 +27,21 @@ class PhantomOrbit(Dataset):
 
     @property
     def task(self) -> Task:
-        """Globe, optic nerve with its sheath, four recti and lacrimal gland; both sides share a label."""
-        from parallax.data.layouts import orbit_values
+        """Globe, optic nerve with its sheath, four recti and lacrimal gland; both sides share a label.
 
+        The files hold the superior oblique and the orbital fat, too: the one is too thin for these voxels,
+        the other is most of what the learned structures leave.
+        """
+        from parallax.data.layouts import orbit_values
+        from parallax.phantom.sampling import orbit_size
+
+        names = list(orbit_values().structures)[:7]
         return Task(
             name=self.name,
             modalities=(Modality("T1", "mr"), Modality("T1c", "mr"), Modality("T2", "mr")),
-            classes=dict(orbit_values().structures),
+            classes={name: i for i, name in enumerate(names, start=1)},
             pairing=Pairing.SAME_SUBJECT,
-            spacing_mm=(1.625, 1.5, 1.375) if self._choice.size == "default" else (3.25, 2.25, 2.75),
+            spacing_mm=orbit_size(self._choice.size).frame_mm,
             severity_mm=(0.0, 0.5, 1.0, 2.0, 4.0),
         )
 
@@ -47,20 +53,15 @@ class PhantomOrbit(Dataset):
         """Generate these subjects; T1 and T1c are stored along RAS axes, T2 as a coronal stack."""
         import json
 
-        from parallax.case import Volume
-        from parallax.data.layouts import orbit_files, reorder_axes, write_scan, write_text
-        from parallax.phantom.canvas import centred_grid
+        from parallax.data.layouts import orbit_files, write_scan, write_text
         from parallax.phantom.orbit import orbit_subject
+        from parallax.phantom.sampling import orbit_size, scan_subject
 
-        shape = (64, 48, 32) if self._choice.size == "default" else (32, 32, 16)
-        grid = centred_grid(shape, self.task.spacing_mm)
+        size = orbit_size(self._choice.size)
         for case_id in case_ids:
-            subject = orbit_subject(grid, self._choice.seed, int(self._subject(case_id)) - 1)
-            label = Volume(subject.label, grid.affine)
-            for modality, codes in (("T1", "RAS"), ("T1c", "RAS"), ("T2", "LSA")):
-                image = reorder_axes(Volume(subject.images[modality], grid.affine), codes)
-                files = orbit_files(folder, self._subject(case_id), modality)
-                write_scan(files, image, reorder_axes(label, codes))
+            subject = scan_subject(orbit_subject, size, self._choice.seed, int(self._subject(case_id)) - 1)
+            for modality, (image, label) in subject.scans.items():
+                write_scan(orbit_files(folder, self._subject(case_id), modality), image, label)
             write_text(json.dumps(dict(subject.facts), indent=1), folder / "draws" / f"{case_id}.json")
 
     def read(self, case_id: str, folder: Path) -> Case:

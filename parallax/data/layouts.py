@@ -90,6 +90,8 @@ def orbit_values() -> Values:
         "medial_rectus",
         "lateral_rectus",
         "lacrimal_gland",
+        "superior_oblique",
+        "orbital_fat",
     )
     return Values({name: value for value, name in enumerate(names, start=1)}, {})
 

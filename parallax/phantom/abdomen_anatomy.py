@@ -12,20 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Grid
-from parallax.phantom.canvas import Brush, Canvas, Painted
+from parallax.phantom.canvas import SPLIT, Brush, Canvas, Island, Painted, Split, paint_in_slabs
 from parallax.phantom.fields import bounded_normal, log_normal, stream
 from parallax.phantom.geometry import Shape, capsule, cylinder, ellipsoid, half_space, rotation, tube, vector
 
 FAMILY = "abdomen"
-#: Label values of AMOS (Ji et al., NeurIPS 2022), as far as this phantom paints them.
-SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY, GALL_BLADDER, LIVER, STOMACH = 1, 2, 3, 4, 6, 7
-AORTA, POSTCAVA, PANCREAS, DUODENUM = 8, 9, 10, 13
+#: Label values of AMOS (Ji et al., NeurIPS 2022). 14 and 15, bladder and prostate, lie outside this upper
+#: abdomen, as in most of its MR scans.
+SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY, GALL_BLADDER, ESOPHAGUS, LIVER, STOMACH = range(1, 8)
+AORTA, POSTCAVA, PANCREAS, RIGHT_ADRENAL, LEFT_ADRENAL, DUODENUM = range(8, 14)
 
 PHASES = ("plain",) * 3 + ("arterial",) * 2 + ("portal",) * 5
 
 _VIEW_CENTRE = (2.0, 20.0, 32.0)
-
-
+#: Half the region in which the deformation is drawn: no grid of this family reaches beyond.
+_REACH_MM = (165.0, 135.0, 105.0)
 _VESSELS = ("aorta", "postcava")
 
 
@@ -43,17 +44,21 @@ class Build:
 
 
 def _draw_build(rng: np.random.Generator) -> Build:
-    # Volume sd of log: AMOS, halved for stomach and spleen, whose extremes would leave the field of view.
+    # Standard deviation of the log of the volume: AMOS less what the size of the whole subject adds (0.1);
+    # halved for the stomach, whose extremes would leave the field of view.
     volume_sd = {
-        "liver": 0.13,
-        "spleen": 0.26,
-        "right_kidney": 0.15,
-        "left_kidney": 0.15,
-        "stomach": 0.35,
-        "pancreas": 0.25,
-        "gall_bladder": 0.35,
+        "liver": 0.08,
+        "spleen": 0.4,
+        "right_kidney": 0.08,
+        "left_kidney": 0.08,
+        "stomach": 0.38,
+        "pancreas": 0.28,
+        "gall_bladder": 0.45,
         "aorta": 0.25,
-        "postcava": 0.28,
+        "postcava": 0.25,
+        "esophagus": 0.3,
+        "duodenum": 0.3,
+        "adrenal": 0.3,
         "bowel": 0.3,
     }
     size = {organ: float(log_normal(rng, sd / 3)) for organ, sd in volume_sd.items()}
@@ -67,10 +72,10 @@ def _paint_body(body: Brush, build: Build) -> None:
     body.fill(cylinder((0, 20), (122 + rim, 85 + rim), 2.5), "fat")
     body.fill(cylinder((0, 20), (125, 86), 2.5), "muscle")
     for k in range(-1, 7):
-        low, high = k * 26.0 - 6, k * 26.0 + 6
-        ring = cylinder((0, 20), (124, 85), 2.5, (low, high)) - cylinder((0, 20), (118, 79), 2.5)
+        low, high = k * 26.0 - 5, k * 26.0 + 5
+        ring = cylinder((0, 20), (123.5, 84.5), 2.5, (low, high)) - cylinder((0, 20), (118, 79), 2.5)
         front = half_space((0, 60 - 12 * k, 0), (0, -1, 0))
-        body.fill(ring & front, "bone")
+        body.fill(ring & front, "rib")
     body.fill(cylinder((0, 22), (115, 76), 2.5), "visceral_fat")
     body.fill(cylinder((0, -52), (70, 26), 2.5), "muscle")
     body.fill(cylinder((0, -66), (5, 22)), "bone")
@@ -118,8 +123,8 @@ def _paint_bowel(torso: Brush, build: Build, rng: np.random.Generator) -> None:
 
 def _liver(build: Build) -> list[Shape]:
     s, at = build.size["liver"], build.place
-    right = ellipsoid(at("liver", 72, 30, 56), vector((56, 72, 70)) * s, rotation((0, 14, -12)), 2.5)
-    left = ellipsoid(at("liver", 12, 62, 76), vector((62, 30, 34)) * s, rotation((0, -12, 6)), 2.5)
+    right = ellipsoid(at("liver", 71, 30, 58), vector((60, 74, 73)) * s, rotation((0, 14, -12)), 2.5)
+    left = ellipsoid(at("liver", 12, 62, 76), vector((64, 31, 36)) * s, rotation((0, -12, 6)), 2.5)
     return [right, left]
 
 
@@ -156,7 +161,7 @@ def _paint_kidney(torso: Brush, build: Build, side: float) -> None:
     organ, label = ("right_kidney", RIGHT_KIDNEY) if side > 0 else ("left_kidney", LEFT_KIDNEY)
     centre, s = build.place(organ, side * 60, -2, -2 if side > 0 else 3), build.size[organ]
     axes = rotation((-8, side * 10, side * 25))
-    semi = vector((26.5, 28, 54)) * s
+    semi = vector((25, 26.5, 51)) * (s * (0.985 if side > 0 else 1.055))
     hilum = centre + axes @ vector((-side * 19, 4, 0))
     torso.fill(ellipsoid(centre, semi + 9, axes), "visceral_fat")
     torso.fill(ellipsoid(centre, semi, axes), "kidney_cortex", label)
@@ -176,22 +181,15 @@ def _paint_kidney(torso: Brush, build: Build, side: float) -> None:
 
 def _paint_retroperitoneum(torso: Brush, build: Build) -> None:
     at, size = build.place, build.size
-    torso.fill(
-        tube([(36, 52, 22), (52, 46, 4), (40, 40, -22), (4, 38, -26)], [12, 13, 13, 11]),
-        "bowel_wall",
-        DUODENUM,
-    )
-    torso.fill(
-        tube([(36, 52, 22), (52, 46, 4), (40, 40, -22), (4, 38, -26)], [8, 9, 9, 7]),
-        "fluid",
-        label=None,
-        over=["bowel_wall"],
-    )
+    loop = [at("duodenum", *p) for p in ((36, 52, 22), (52, 46, 4), (42, 40, -22), (4, 38, -26))]
+    outer = vector((14, 15, 15, 13)) * size["duodenum"]
+    torso.fill(tube(loop, outer), "bowel_wall", DUODENUM)
+    torso.fill(tube(loop, outer - 4), "fluid", label=None, over=["bowel_wall"])
     path = [
         at("pancreas", *p) for p in ((30, 44, 2), (14, 50, 16), (-14, 54, 28), (-42, 42, 36), (-66, 24, 44))
     ]
     s = size["pancreas"]
-    torso.fill(tube(path, [17.5 * s, 14.5 * s, 14 * s, 14 * s, 12 * s], pieces=12), "pancreas", PANCREAS)
+    torso.fill(tube(path, [17 * s, 14 * s, 13.5 * s, 13.5 * s, 11.5 * s], pieces=12), "pancreas", PANCREAS)
     splenic = [p - vector((0, 12, 2)) for p in path[1:]]
     torso.fill(tube(splenic, [5.5, 5, 5, 5]), "blood_portal", over=["visceral_fat", "pancreas"])
     torso.fill(
@@ -202,7 +200,7 @@ def _paint_retroperitoneum(torso: Brush, build: Build) -> None:
     torso.fill(capsule((2, 44, 10), (4, 52, -80), (5, 6)), "blood_portal", over=["visceral_fat"])
     cava = tube(
         [at("postcava", *p) for p in ((24, 30, 140), (24, 32, 70), (23, 31, 0), (19, 29, -90))],
-        vector((14, 13.5, 13.5, 13)) * size["postcava"],
+        vector((12.4, 12, 12, 11.6)) * size["postcava"],
         ((0, 1, 0), 1.15),
     )
     torso.fill(cava, "blood_vein", POSTCAVA)
@@ -213,18 +211,53 @@ def _paint_retroperitoneum(torso: Brush, build: Build) -> None:
     torso.fill(aorta, "blood_artery", AORTA)
 
 
-def paint_abdomen(grid: Grid, seed: int, subject: int) -> Painted:
+def _paint_small_organs(torso: Brush, build: Build) -> None:
+    """Esophagus and adrenal glands: a few voxels wide, for fine grids."""
+    at, size, free = build.place, build.size, ["visceral_fat", "lung"]
+    path = [at("esophagus", *p) for p in ((-6, 52, 145), (-9, 51, 118), (-22, 46, 102), (-38, 38, 96))]
+    radii = vector((8, 7.5, 7.5, 8)) * size["esophagus"]
+    torso.fill(tube(path, radii), "bowel_wall", ESOPHAGUS, over=free)
+    torso.fill(tube(path[:2], [2.5, 2.5], pieces=3), "gas", label=None, over=["bowel_wall"])
+    glands = ((RIGHT_ADRENAL, (33, 8, 47), (-35, 20)), (LEFT_ADRENAL, (-32, 20, 41), (-25, 35)))
+    for label, point, turns_deg in glands:
+        for turn_deg in turns_deg:
+            semi = vector((3.0, 11.5, 16)) * size["adrenal"]
+            limb = ellipsoid(at("adrenal", *point), semi, rotation((0, 0, turn_deg)))
+            torso.fill(limb, "adrenal", label, over=["visceral_fat"])
+
+
+def _islands(rng: np.random.Generator) -> Mapping[str, Island]:
+    """Fat between the fibres of muscle, more in some subjects; vessels and strands in the mesentery."""
+    fatty = float(rng.uniform(0.08, 0.4))
+    return {
+        "muscle": Island("fat", fatty),
+        "visceral_fat": Island("strand", 0.12),
+        "fat": Island("strand", 0.04),
+    }
+
+
+def paint_abdomen(grid: Grid, seed: int, subject: int, split: Split = SPLIT) -> Painted:
     """Paint one subject; labels are AMOS values.
+
+    Args:
+        grid: RAS; its origin is the centre of the view.
+        seed: of the data set.
+        subject: number of the subject, from 0.
+        split: parts into which each voxel is split.
 
     Returns:
         The finished anatomy.
     """
+    return paint_in_slabs(lambda part: _paint_part(part, seed, subject, split), grid, split)
+
+
+def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
     rng = stream(FAMILY, seed, subject, "anatomy")
     build = _draw_build(rng)
-    canvas = Canvas(grid, "air")
-    centre, scale = vector(_VIEW_CENTRE), float(log_normal(rng, 0.06))
-    turn = rotation(bounded_normal(rng, 1.0, 3) * (4, 4, 7))
-    shift = bounded_normal(rng, 1.0, 3) * (8, 7, 9) - turn @ centre * scale
+    canvas = Canvas(grid, "air", split, _REACH_MM)
+    centre, scale = vector(_VIEW_CENTRE), float(log_normal(rng, 0.035))
+    turn = rotation(bounded_normal(rng, 1.0, 3) * (5, 5, 8))
+    shift = bounded_normal(rng, 1.0, 3) * (10, 8, 10) - turn @ centre * scale
     body = canvas.brush(turn, shift, scale, rng, 2.5, 45.0)
     torso = canvas.brush(turn, shift, scale, rng, 3.6, 38.0)
     _paint_body(body, build)
@@ -233,12 +266,14 @@ def paint_abdomen(grid: Grid, seed: int, subject: int) -> Painted:
         _paint_kidney(torso, build, side)
     spleen = ellipsoid(
         build.place("spleen", -92, 4, 58),
-        vector((25, 42, 58)) * build.size["spleen"],
+        vector((29, 46, 63)) * build.size["spleen"],
         rotation((20, -14, -25)),
     )
     torso.fill(spleen, "spleen", SPLEEN, over=["visceral_fat"])
     _paint_retroperitoneum(torso, build)
+    _paint_small_organs(torso, build)
     _paint_liver(torso, build)
     _paint_stomach(torso, build, rng)
     _paint_bowel(torso, build, rng)
+    canvas.speckle(rng, 6.0, _islands(rng))
     return canvas.finish()

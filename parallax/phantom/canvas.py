@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,7 +40,7 @@ class Painted:
     split: Split = SPLIT
 
     def mixed(self, values: Sequence[float]) -> Array:
-        """Mean over each voxel of a value per tissue (in the order of `names`): float32 on the scan's grid."""
+        """Mean over each voxel of a value per tissue (in the order of `names`), float32 on `grid`."""
         table = np.asarray(values, dtype=np.float32)
         parts = _slabs(self.grid.shape, self.split)
         cut = [self.tissue[:, :, part.start * self.split[2] : part.stop * self.split[2]] for part in parts]
@@ -98,6 +99,14 @@ def axes_mm(grid: Grid, split: Split = (1, 1, 1)) -> Axes:
     return (x, y, z)
 
 
+@dataclass(frozen=True)
+class Island:
+    """What lies scattered in a host tissue, and the share of the host that it takes."""
+
+    tissue: str
+    share: float
+
+
 class Canvas:
     """The fine grid of one scan, filled with one tissue at first.
 
@@ -145,14 +154,27 @@ class Canvas:
         inverse, shift = (turn.T / scale).astype(np.float32), vector(shift_mm).astype(np.float32)
         points, reach = [], 0.0
         for row in inverse:
-            u = np.float32(warp_rms_mm) * smooth_field(
-                rng, self.axes_mm, correlation_mm, self.reach_mm
-            )
+            u = np.float32(warp_rms_mm) * smooth_field(rng, self.axes_mm, correlation_mm, self.reach_mm)
             reach = max(reach, float(np.abs(u).max()))
             points.append(row[0] * (x - shift[0]) + row[1] * (y - shift[1]) + row[2] * (z - shift[2]) + u)
         to_world = np.eye(4)
         to_world[:3, :3], to_world[:3, 3] = turn * scale, shift
         return Brush(self, (points[0], points[1], points[2]), to_world, reach * scale)
+
+    def speckle(self, rng: np.random.Generator, correlation_mm: float, islands: Mapping[str, Island]) -> None:
+        """Islands of one tissue in another where nothing is labelled: fat in muscle, strands in fat.
+
+        Args:
+            rng: source of one field for all of them; they do not overlap since their hosts do not.
+            correlation_mm: size of an island.
+            islands: host tissue to what lies in it.
+        """
+        field = smooth_field(rng, self.axes_mm, correlation_mm, self.reach_mm)
+        for host, island in islands.items():
+            inside = (self.tissue == self.index(host)) & (self.label == 0)
+            # the field is normal with unit variance
+            inside &= field > NormalDist().inv_cdf(1 - island.share)
+            self.tissue[inside] = self.index(island.tissue)
 
     def finish(self) -> Painted:
         """Tissues on the fine grid, majority label on the scan's grid (a tie goes to background)."""

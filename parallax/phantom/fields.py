@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 Axes = tuple[Array, Array, Array]
 
+#: Knots that reach a point; the next one would have a weight below 1/400.
+_TAPS = 7
+
 
 def stream(family: str, seed: int, subject: int, purpose: str) -> np.random.Generator:
     """The generator of one purpose (anatomy, one modality, ...) of one subject; streams are independent."""
@@ -62,10 +65,21 @@ def smooth_field(
     half_mm = reach_mm or [max(abs(axis[0]), abs(axis[-1])) for axis in axes_mm]
     extent = [float(np.ceil(half / (4 * correlation_mm))) * 4 for half in half_mm]
     knots = [np.arange(-n - 2, n + 3) * correlation_mm for n in extent]
-    field = rng.standard_normal([len(k) for k in knots])
+    field = rng.standard_normal([len(k) for k in knots], dtype=np.float32)
     for axis, (coordinate, knot) in enumerate(zip(axes_mm, knots, strict=True)):
-        kernel = np.exp(-0.5 * ((coordinate[:, None] - knot[None]) / correlation_mm) ** 2)
-        kernel /= np.sqrt((kernel**2).sum(axis=1, keepdims=True))
-        # einsum without BLAS: the bytes do not depend on the number of threads.
-        field = np.moveaxis(np.einsum("ai,ijk->ajk", kernel, np.moveaxis(field, axis, 0)), 0, axis)
-    return field.astype(np.float32)
+        field = np.moveaxis(_spread(np.moveaxis(field, axis, 0), coordinate, knot), 0, axis)
+    return np.ascontiguousarray(field)
+
+
+def _spread(values: Array, coordinate: Array, knot: NDArray[np.float64]) -> Array:
+    """Gaussian sums of the nearest knots along the first axis; no BLAS, whose bytes depend on threads."""
+    pitch = float(knot[1] - knot[0])
+    last = len(knot) - min(_TAPS, len(knot))
+    start = np.clip(np.rint((coordinate - knot[0]) / pitch - (_TAPS - 1) / 2).astype(int), 0, last)
+    index = start[:, None] + np.arange(min(_TAPS, len(knot)))
+    kernel = np.exp(-0.5 * ((coordinate[:, None] - knot[index]) / pitch) ** 2)
+    kernel = (kernel / np.sqrt((kernel**2).sum(axis=1, keepdims=True))).astype(np.float32)
+    total = np.zeros((len(coordinate), *values.shape[1:]), dtype=np.float32)
+    for tap in range(index.shape[1]):
+        total += kernel[:, tap, None, None] * values[index[:, tap]]
+    return total

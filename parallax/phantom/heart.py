@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from parallax.case import Grid
 from parallax.phantom.acquire import balanced_ssfp, ct_scan, mr_scan
+from parallax.phantom.canvas import SPLIT, Split
 from parallax.phantom.fields import balanced_choice, stream
 from parallax.phantom.heart_anatomy import FAMILY, REGIMES, paint_heart
 from parallax.phantom.subject import Subject
@@ -47,24 +48,31 @@ def _mr_values(rng: np.random.Generator) -> Mapping[str, float]:
     }
 
 
-def heart_subject(grid: Grid, seed: int, subject: int) -> Subject:
+def heart_subject(
+    grid: Grid, seed: int, subject: int, split: Split = SPLIT, wanted: Collection[str] | None = None
+) -> Subject:
     """CT (one of three contrast regimes) and bSSFP MR of one subject; labels 1..7.
 
     Args:
-        grid: RAS, centred on the origin.
+        grid: RAS; its origin is the centre of the view.
         seed: of the data set.
         subject: number of the subject, from 0.
+        split: parts per voxel in which the anatomy is painted.
+        wanted: modalities to scan; None = all. Each is the same whichever others are made.
     """
-    painted = paint_heart(grid, seed, subject)
+    painted = paint_heart(grid, seed, subject, split)
     ct_rng, mr_rng = stream(FAMILY, seed, subject, "CT"), stream(FAMILY, seed, subject, "MR")
     regime = balanced_choice(FAMILY, seed, subject, "regime", REGIMES)
     noise_hu, snr, bias = ct_rng.uniform(18, 30), mr_rng.uniform(14, 22), mr_rng.uniform(0.1, 0.25)
-    ct = ct_scan(painted, _ct_values(regime, ct_rng), ct_rng, noise_hu)
-    mr = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias)
+    images = {}
+    if wanted is None or "CT" in wanted:
+        images["CT"] = ct_scan(painted, _ct_values(regime, ct_rng), ct_rng, noise_hu)
+    if wanted is None or "MR" in wanted:
+        images["MR"] = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias)
     facts: dict[str, str | float] = {
         "regime": regime,
         "ct_noise_hu": float(noise_hu),
         "mr_snr": float(snr),
         "mr_bias": float(bias),
     }
-    return Subject(grid, {"CT": ct, "MR": mr}, painted.label, facts)
+    return Subject(grid, images, painted.label, facts)

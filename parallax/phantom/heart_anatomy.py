@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Grid
-from parallax.phantom.canvas import Brush, Canvas, Painted
+from parallax.phantom.canvas import SPLIT, Brush, Canvas, Painted, Split, paint_in_slabs
 from parallax.phantom.fields import bounded_normal, log_normal, stream
 from parallax.phantom.geometry import (
     Shape,
@@ -33,6 +33,8 @@ MYOCARDIUM, LEFT_ATRIUM, LEFT_VENTRICLE, RIGHT_ATRIUM, RIGHT_VENTRICLE, AORTA, P
 REGIMES = ("opacified",) * 4 + ("washout",) * 3 + ("unenhanced",) * 3
 
 _VIEW_CENTRE = (22.0, 4.0, 16.0)
+#: Half the region in which the deformation is drawn: no grid of this family reaches beyond.
+_REACH_MM = (84.0, 84.0, 68.0)
 _LONG = unit((-0.62, 0.52, -0.59))
 _TO_RIGHT = unit(vector((1.0, 0.55, 0.0)) - _LONG * float(_LONG @ vector((1.0, 0.55, 0.0))))
 _AXES = np.stack([_TO_RIGHT, np.cross(_LONG, _TO_RIGHT), _LONG], axis=1)
@@ -52,9 +54,9 @@ class Build:
 
 
 def _draw_build(rng: np.random.Generator) -> Build:
-    left, right, la, ra, aorta, pulmonary = log_normal(rng, 0.09, 6)
+    left, right, la, ra, aorta, pulmonary = log_normal(rng, 0.075, 6)
     return Build(
-        left, 9.8 * float(log_normal(rng, 0.1)), right * left**0.3, la * left**0.3, ra, aorta, pulmonary
+        left, 10.2 * float(log_normal(rng, 0.1)), right * left**0.3, la * left**0.3, ra, aorta, pulmonary
     )
 
 
@@ -71,7 +73,7 @@ def _paint_chest(body: Brush) -> None:
         rib = cylinder((22, -12), (135, 83), 2.5, (k * 24 - 5, k * 24 + 5)) - cylinder(
             (22, -12), (128, 79), 2.5
         )
-        body.fill(rib, "bone")
+        body.fill(rib, "rib")
     body.fill(inner, "lung")
     body.fill(ellipsoid((24, 68, 5), (17, 6, 60), power=4), "bone")
     body.fill(ellipsoid((22, -40, 10), (30, 40, 90)), "fat")
@@ -118,10 +120,10 @@ def _paint_chamber(
 
 def _paint_ventricles(heart: Brush, build: Build) -> None:
     base = half_space(_at(0, 0, -15), _LONG)
-    cavity = vector((22.5, 22.5, 54)) * build.left
+    cavity = vector((23, 23, 57)) * build.left
     epicardium = ellipsoid((0, 0, 0), cavity + build.wall_mm, _AXES)
     right_base = half_space(_at(0, 0, -24), _LONG)
-    right_semi = vector((30, 34, 54)) * build.right
+    right_semi = vector((31, 35, 58)) * build.right
     right = ellipsoid(_at(30, -2, 2), right_semi, _AXES) & right_base
     heart.fill(ellipsoid(_at(30, -2, 2), right_semi + 3, _AXES) & right_base, "myocardium")
     heart.fill(right, "blood_right", RIGHT_VENTRICLE)
@@ -136,8 +138,8 @@ def _paint_ventricles(heart: Brush, build: Build) -> None:
 
 def _great_vessels(build: Build) -> tuple[list[Shape], list[Shape]]:
     pulmonary = tube(
-        [(12, 26, 26), (13, 17, 42), (20, -4, 54), (30, -15, 55)],
-        list(build.pulmonary * vector((13.5, 13.8, 14.2)).repeat([1, 1, 2])),
+        [(12, 26, 26), (13, 17, 42), (20, -4, 54), (34, -18, 54), (50, -24, 53)],
+        list(build.pulmonary * vector((14.2, 14.6, 14.4, 12.5)).repeat([1, 1, 2, 1])),
     )
     aorta = tube(
         [(14, 0, 12), (26, 6, 28), (42, 12, 50), (42, 4, 76), (34, -14, 96)],
@@ -147,17 +149,27 @@ def _great_vessels(build: Build) -> tuple[list[Shape], list[Shape]]:
     return pulmonary, aorta
 
 
-def paint_heart(grid: Grid, seed: int, subject: int) -> Painted:
+def paint_heart(grid: Grid, seed: int, subject: int, split: Split = SPLIT) -> Painted:
     """Paint one subject: chest, unlabelled vessels, chambers, great vessels.
+
+    Args:
+        grid: RAS; its origin is the centre of the view.
+        seed: of the data set.
+        subject: number of the subject, from 0.
+        split: parts into which each voxel is split.
 
     Returns:
         The finished anatomy with labels 1..7 as in this module's constants.
     """
+    return paint_in_slabs(lambda part: _paint_part(part, seed, subject, split), grid, split)
+
+
+def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
     rng = stream(FAMILY, seed, subject, "anatomy")
     build = _draw_build(rng)
-    canvas = Canvas(grid, "air")
+    canvas = Canvas(grid, "air", split, _REACH_MM)
     body_shift, heart_shift = bounded_normal(rng, 5.0, 3), bounded_normal(rng, 7.5, 3)
-    scale = float(log_normal(rng, 0.07))
+    scale = float(log_normal(rng, 0.055))
     turn = rotation(bounded_normal(rng, 11.0, 3))
     centre = vector(_VIEW_CENTRE)
     body = canvas.brush(rotation(bounded_normal(rng, 3.0, 3)), body_shift - centre, 1.0, rng, 1.5, 40.0)

@@ -66,12 +66,12 @@ class LabelShape:
             cut = slice(*np.searchsorted(wanted, (own[0] - half, own[-1] + half)).tolist())
             if cut.start == cut.stop:
                 return None
-            depth = interpolate_along(depth, axis, np.interp(wanted[cut], own, np.arange(own.size)))
+            depth = _along(depth, axis, np.interp(wanted[cut], own, np.arange(own.size)))
             cuts.append(cut)
         return (cuts[0], cuts[1], cuts[2]), depth
 
 
-def interpolate_along(values: Array, axis: int, at: NDArray[np.floating]) -> Array:
+def _along(values: Array, axis: int, at: NDArray[np.floating]) -> Array:
     """Linear interpolation at fractional indices along one axis."""
     low = np.minimum(at.astype(np.intp), max(values.shape[axis] - 2, 0))
     shape = [1, 1, 1]

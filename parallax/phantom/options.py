@@ -8,10 +8,19 @@ from typing import Any
 
 from parallax.errors import ConfigError
 
+SIZES = ("small", "default", "fine", "real")
+
 
 @dataclass(frozen=True)
 class PhantomOptions:
-    """How many subjects, from which seed, on which grid (`small` is for smoke tests)."""
+    """How many subjects, from which seed, on which grid.
+
+    Attributes:
+        cases: number of subjects.
+        seed: of all that is drawn.
+        size: `small` (smoke tests), `default` (a CPU), `fine` (a GPU, figures) or `real` (the spacing of the
+            data set that the phantom stands for).
+    """
 
     cases: int
     seed: int
@@ -23,7 +32,7 @@ def phantom_options(name: str, options: Mapping[str, Any], most: int) -> Phantom
 
     Args:
         name: of the data set.
-        options: from the configuration: `cases` (default 30), `seed` (0), `size` (`default` or `small`).
+        options: from the configuration: `cases` (default 30), `seed` (0), `size` (`default`, see SIZES).
         most: largest number of cases that the layout can number.
 
     Raises:
@@ -37,8 +46,8 @@ def phantom_options(name: str, options: Mapping[str, Any], most: int) -> Phantom
         raise _wrong(name, "option cases", f"a whole number from 1 to {most}", repr(cases))
     if not _whole(seed) or seed < 0:
         raise _wrong(name, "option seed", "a whole number from 0", repr(seed))
-    if size not in ("default", "small"):
-        raise _wrong(name, "option size", "default or small", repr(size))
+    if size not in SIZES:
+        raise _wrong(name, "option size", f"one of {', '.join(SIZES)}", repr(size))
     return PhantomOptions(cases, seed, size)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from parallax.case import Grid
 from parallax.phantom.acquire import enhanced, mr_scan, spin_echo
+from parallax.phantom.canvas import SPLIT, Split
 from parallax.phantom.fields import log_normal, stream
-from parallax.phantom.orbit_anatomy import FAMILY, Disease, paint_orbits
+from parallax.phantom.orbit_anatomy import FAMILY, Disease, orbit_disease, paint_orbits
 from parallax.phantom.subject import Subject
 from parallax.phantom.tissues import Tissue, draw_tissues
 
@@ -50,15 +51,19 @@ def _contrasts(tissues: Mapping[str, Tissue], rng: np.random.Generator) -> Mappi
     return signal
 
 
-def orbit_subject(grid: Grid, seed: int, subject: int) -> Subject:
-    """T1, T1c and T2 of one subject; labels 1..7.
+def orbit_subject(
+    grid: Grid, seed: int, subject: int, split: Split = SPLIT, wanted: Collection[str] | None = None
+) -> Subject:
+    """T1, T1c and T2 of one subject; labels 1..9.
 
     Args:
-        grid: RAS, centred on the origin.
+        grid: RAS; its origin is the centre of the view.
         seed: of the data set.
         subject: number of the subject, from 0.
+        split: parts per voxel in which the anatomy is painted.
+        wanted: modalities to scan; None = all. Each is the same whichever others are made.
     """
-    painted, disease = paint_orbits(grid, seed, subject)
+    painted, disease = paint_orbits(grid, seed, subject, split), orbit_disease(seed, subject)
     rng = stream(FAMILY, seed, subject, "tissues")
     signal = _contrasts(_tissues(rng, disease), rng)
     images, facts = {}, {"disease": "tao" if disease.severity > 0 else "healthy"}
@@ -66,6 +71,7 @@ def orbit_subject(grid: Grid, seed: int, subject: int) -> Subject:
     for modality, values in signal.items():
         own = stream(FAMILY, seed, subject, modality)
         snr, bias = float(own.uniform(16, 26)), float(own.uniform(0.08, 0.2))
-        images[modality] = mr_scan(painted, values, own, snr, bias, bias_mm=45.0)
         numbers[f"{modality}_snr"] = snr
+        if wanted is None or modality in wanted:
+            images[modality] = mr_scan(painted, values, own, snr, bias, bias_mm=45.0)
     return Subject(grid, images, painted.label, {**facts, **numbers})

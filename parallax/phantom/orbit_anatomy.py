@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Grid
-from parallax.phantom.canvas import Brush, Canvas, Painted
+from parallax.phantom.canvas import SPLIT, Brush, Canvas, Painted, Split, paint_in_slabs
 from parallax.phantom.fields import balanced_choice, bounded_normal, log_normal, stream
 from parallax.phantom.geometry import Shape, capsule, ellipsoid, half_space, rotation, tube, unit, vector
 
 FAMILY = "orbit"
-GLOBE, NERVE, SUPERIOR, INFERIOR, MEDIAL, LATERAL, GLAND = range(1, 8)
+GLOBE, NERVE, SUPERIOR, INFERIOR, MEDIAL, LATERAL, GLAND, OBLIQUE, FAT = range(1, 10)
 _MUSCLES = {"superior": SUPERIOR, "inferior": INFERIOR, "medial": MEDIAL, "lateral": LATERAL}
 #: How readily a muscle enlarges: inferior, then medial, superior and lateral.
 _WEIGHT = {"superior": 0.75, "inferior": 1.15, "medial": 1.0, "lateral": 0.45}
@@ -27,6 +27,8 @@ _WEIGHT = {"superior": 0.75, "inferior": 1.15, "medial": 1.0, "lateral": 0.45}
 DISEASE = ("healthy", "tao")
 
 _VIEW_CENTRE = (0.0, -12.0, 0.0)
+#: Half the region in which the deformation is drawn: no grid of this family reaches beyond.
+_REACH_MM = (56.0, 42.0, 34.0)
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,15 @@ def _draw_side(rng: np.random.Generator, sign: float, half_distance_mm: float, d
     proptosis = 3.5 * severity
     muscle = {}
     for name, weight in _WEIGHT.items():
-        growth = 1.0 + 0.75 * severity * weight * rng.uniform(0.6, 1.3)
+        growth = 1.0 + 0.7 * severity * weight * rng.uniform(0.6, 1.3)
         muscle[name] = float(growth * log_normal(rng, 0.1))
     return Side(
         sign,
         vector((half_distance_mm, proptosis, 0)) + bounded_normal(rng, 0.5, 3),
         vector((17, -35, 1)) + bounded_normal(rng, 0.7, 3),
-        12.2 * float(log_normal(rng, 0.035)),
+        12.0 * float(log_normal(rng, 0.03)),
         muscle,
-        float(log_normal(rng, 0.1)) * (1 + 0.12 * severity),
+        float(log_normal(rng, 0.06)) * (1 + 0.08 * severity),
         1.25 * (1 - 0.35 * severity),
         bounded_normal(rng, 1.0, 3),
     )
@@ -131,7 +133,7 @@ def _muscle(side: Side, name: str) -> list[Shape]:
     for along, away, half in stations:
         belly = thick if 0.1 < along < 0.9 else 0.5 + 0.5 * thick
         path.append(side.at(side.apex + forward * along * length + e * (away - lift * (along < 0.9))))
-        radii.append(2.0 * half * belly**0.75)
+        radii.append(1.7 * half * belly**0.75)
     flat = 2.0 / float(thick**0.25)
     return tube(path, radii, (side.at(e), flat), pieces=9)
 
@@ -142,9 +144,9 @@ def _paint_nerve(head: Brush, side: Side) -> None:
     path = [
         side.at(p) for p in (behind, middle, side.apex + vector((0, 2, 0)), side.apex + vector((-3, -7, 2)))
     ]
-    outer = tube(path, [2.1 + side.sheath_mm] * 4)
+    outer = tube(path, [2.0 + side.sheath_mm] * 4)
     head.fill(outer, "nerve_sheath", NERVE)
-    head.fill(tube(path, [2.1] * 4), "optic_nerve", NERVE)
+    head.fill(tube(path, [2.0] * 4), "optic_nerve", NERVE)
 
 
 def _paint_globe(head: Brush, side: Side, gaze: NDArray[np.float64]) -> None:
@@ -156,7 +158,7 @@ def _paint_globe(head: Brush, side: Side, gaze: NDArray[np.float64]) -> None:
 
 def _paint_side(head: Brush, side: Side, gaze: NDArray[np.float64]) -> None:
     cone = _cone(side)
-    head.fill(cone, "fat")
+    head.fill(cone, "fat", FAT)
     centre = side.at(side.globe)
     lid = ellipsoid(centre + vector((0, 1.5, 0)), vector((1, 1, 1)) * (side.radius + 4)) & half_space(
         (0, 8, 0), (0, 1, 0)
@@ -170,24 +172,39 @@ def _paint_side(head: Brush, side: Side, gaze: NDArray[np.float64]) -> None:
     oblique = tube(
         [side.at(side.apex + vector(p)) for p in ((-2, 4, 4), (-2, 22, 9), (1, 38, 12))], [1.8, 2.4, 1.6]
     )
-    head.fill(oblique, "eye_muscle")
+    head.fill(oblique, "eye_muscle", OBLIQUE)
     for name, label in _MUSCLES.items():
         head.fill(_muscle(side, name), "eye_muscle", label)
     gland = side.globe + vector((9.5, 3.5 - 0.4 * side.globe[1], 10.5))
     axes = rotation((0, side.sign * 40, 0))
-    head.fill(ellipsoid(side.at(gland), vector((8.4, 7.6, 3.9)) * side.gland, axes), "lacrimal_gland", GLAND)
+    head.fill(ellipsoid(side.at(gland), vector((7.5, 6.9, 3.6)) * side.gland, axes), "lacrimal_gland", GLAND)
     _paint_globe(head, side, gaze)
 
 
-def paint_orbits(grid: Grid, seed: int, subject: int) -> tuple[Painted, Disease]:
-    """Paint one subject; labels 1..7 as in this module's constants, both sides alike.
+def orbit_disease(seed: int, subject: int) -> Disease:
+    """The disease of one subject; every second subject is healthy."""
+    kind = balanced_choice(FAMILY, seed, subject, "disease", DISEASE)
+    return _draw_disease(stream(FAMILY, seed, subject, "disease state"), kind)
+
+
+def paint_orbits(grid: Grid, seed: int, subject: int, split: Split = SPLIT) -> Painted:
+    """Paint one subject; labels 1..9 as in this module's constants, both sides alike.
+
+    Args:
+        grid: RAS; its origin is the centre of the view.
+        seed: of the data set.
+        subject: number of the subject, from 0.
+        split: parts into which each voxel is split.
 
     Returns:
-        The finished anatomy and the disease that was drawn.
+        The finished anatomy.
     """
-    rng = stream(FAMILY, seed, subject, "anatomy")
-    disease = _draw_disease(rng, balanced_choice(FAMILY, seed, subject, "disease", DISEASE))
-    canvas = Canvas(grid, "air")
+    return paint_in_slabs(lambda part: _paint_part(part, seed, subject, split), grid, split)
+
+
+def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
+    rng, disease = stream(FAMILY, seed, subject, "anatomy"), orbit_disease(seed, subject)
+    canvas = Canvas(grid, "air", split, _REACH_MM)
     scale = float(log_normal(rng, 0.055))
     turn = rotation(bounded_normal(rng, 1.0, 3) * (9, 7, 9))
     shift = bounded_normal(rng, 1.0, 3) * (3.0, 3.5, 3.5) - turn @ vector(_VIEW_CENTRE) * scale
@@ -197,4 +214,4 @@ def paint_orbits(grid: Grid, seed: int, subject: int) -> tuple[Painted, Disease]
     _paint_head(head)
     for sign in (1.0, -1.0):
         _paint_side(head, _draw_side(rng, sign, half_distance, disease), gaze)
-    return canvas.finish(), disease
+    return canvas.finish()

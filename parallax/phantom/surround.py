@@ -10,11 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from parallax.phantom.canvas import Canvas
-from parallax.phantom.fields import Array, Axes, stream
-from parallax.phantom.label_shapes import interpolate_along
+from parallax.phantom.fields import Array, Axes, smooth_field, stream
 from parallax.phantom.torso import Torso
 
 FAMILY = "from_labels"
@@ -86,7 +84,7 @@ class Slab:
     def field(self, purpose: str, correlation_mm: float) -> Array:
         """A random field of about unit RMS; each part of each grid sees its part of the same field."""
         rng = stream(FAMILY, self.seed, zlib.crc32(self.case.encode()), purpose)
-        return lattice_field(rng, self.axes_mm, correlation_mm, self.torso.half_mm)
+        return smooth_field(rng, self.axes_mm, correlation_mm, self.torso.half_mm)
 
     def tubes(self, purpose: str, radius_mm: float, correlation_mm: float) -> Array:
         """Winding tubes about the common zeros of two random fields: 1 on their surface, 0 on their axes."""
@@ -101,32 +99,6 @@ def _run(held: Mask) -> slice:
     """From the first to the last that holds."""
     at = np.nonzero(held)[0]
     return slice(int(at[0]), int(at[-1]) + 1) if at.size else slice(0, 0)
-
-
-def lattice_field(
-    rng: np.random.Generator, axes_mm: Axes, correlation_mm: float, half_mm: tuple[float, float, float]
-) -> Array:
-    """A Gaussian random field of about unit RMS, by interpolation between the points of a lattice.
-
-    `smooth_field` sums over the whole lattice for every voxel; this one costs the same for fine grains.
-
-    Args:
-        rng: source of the lattice's values.
-        axes_mm: coordinates along x, y and z.
-        correlation_mm: standard deviation of the kernel; the correlation falls to 1/e at twice this distance.
-        half_mm: half the extent that the lattice covers; every part of it sees the same field.
-
-    Returns:
-        float32 [X, Y, Z].
-    """
-    pitch = 0.8 * correlation_mm
-    points = [int(np.ceil(half / pitch)) + 2 for half in half_mm]
-    noise = rng.standard_normal([2 * n + 1 for n in points], dtype=np.float32)
-    field = ndimage.gaussian_filter(noise, correlation_mm / pitch, mode="wrap", truncate=3.0)
-    field *= np.float32((2 * np.sqrt(np.pi) * correlation_mm / pitch) ** 1.5)
-    for axis, (coordinate, n) in enumerate(zip(axes_mm, points, strict=True)):
-        field = interpolate_along(field, axis, coordinate / pitch + n)
-    return field
 
 
 def fill_wall(slab: Slab) -> None:
@@ -160,8 +132,7 @@ def _ribs(slab: Slab, turned: Array) -> None:
     for head_mm, end in _RIBS:
         section = ((slab.z - head_mm + fall) / 7.5) ** 2 + ((slab.beyond - 6.5) / 3.8) ** 2
         bony = (turned > end) & (turned < 2.8)
-        slab.put((section < 1) & bony, "bone")
-        slab.put((section < 0.4) & bony, "marrow")
+        slab.put((section < 1) & bony, "rib")
         slab.put((section < 1) & (turned <= end) & (turned > end - 0.22), "disc")  # cartilage
 
 

@@ -50,16 +50,19 @@ def tissue_table() -> dict[str, Tissue]:
         "gas": Tissue(1, 1, 0.0, -950, -950, 10),
         "lung": Tissue(1200, 30, 0.12, -830, -820, 25),  # X, H
         "bone": Tissue(900, 12, 0.25, 480, 480, 60),  # X: cortex and marrow mixed at this voxel size
-        "marrow": Tissue(549, 49, 0.55, 210, 220, 30),  # B, H
+        "rib": Tissue(700, 30, 0.4, 240, 245, 50),  # X, H: thin cortex round marrow
+        "marrow": Tissue(549, 49, 0.55, 180, 190, 35),  # B, H
         "disc": Tissue(1000, 60, 0.7, 85, 90, 8),  # X
         "fat": Tissue(343, 58, 0.90, -100, -100, 6, fat=True),  # B, H
         "muscle": Tissue(900, 38, 0.80, 50, 62, 5),  # B and S differ (27, 44): between, H
+        "strand": Tissue(900, 60, 0.85, 10, 25, 8),  # X: small vessels and lymph nodes within fat
         "skin": Tissue(900, 35, 0.70, 30, 40, 5),  # X
         "liver": Tissue(586, 46, 0.80, 55, 112, 7),  # B, H
         "spleen": Tissue(1057, 79, 0.85, 46, 124, 6),  # B, H
         "kidney_cortex": Tissue(966, 87, 0.86, 32, 182, 8),  # B, H
         "kidney_medulla": Tissue(1412, 85, 0.90, 30, 152, 8),  # B, H
         "pancreas": Tissue(584, 46, 0.82, 36, 92, 8),  # B, H
+        "adrenal": Tissue(800, 60, 0.82, 15, 70, 8),  # X, H
         "stomach_wall": Tissue(1000, 55, 0.80, 38, 82, 6),  # X, H
         "bowel_wall": Tissue(1000, 55, 0.80, 35, 80, 6),  # X, H
         "fluid": Tissue(2000, 260, 0.95, 10, 10, 4),  # X, H: gastric and bowel fluid

@@ -19,29 +19,6 @@ GRIDS = {
 }
 MAKERS = {"heart": heart_subject, "abdomen": abdomen_subject, "orbit": orbit_subject}
 SCORED = {"heart": range(1, 8), "abdomen": (1, 2, 3, 6, 7, 8, 9, 10), "orbit": range(1, 8)}
-# Bands of the mean volume in mL: MM-WHS extremes; AMOS mean +- 1 sd; both orbits, healthy to TAO.
-BANDS = {
-    "heart": {
-        1: (69, 183),
-        2: (28, 130),
-        3: (30, 150),
-        4: (33, 133),
-        5: (61, 195),
-        6: (29, 118),
-        7: (29, 103),
-    },
-    "abdomen": {1: (110, 372), 2: (113, 180), 3: (126, 190), 6: (900, 1364), 7: (97, 469), 8: (28, 148)}
-    | {9: (41, 110), 10: (42, 84)},
-    "orbit": {
-        1: (12, 20),
-        2: (1.2, 3.0),
-        3: (1.2, 3.6),
-        4: (1.2, 3.6),
-        5: (1.0, 3.6),
-        6: (1.0, 3.6),
-        7: (1, 2.5),
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +29,6 @@ def subjects():
 def _centre(subject, label):
     index = np.argwhere(subject.label == label).mean(axis=0)
     return subject.grid.affine[:3, :3] @ index + subject.grid.affine[:3, 3]
-
-
-@pytest.mark.parametrize("family", GRIDS)
-def test_mean_volumes_lie_in_the_published_bands(subjects, family):
-    voxel_ml = np.prod(GRIDS[family].spacing_mm) / 1000
-    for label, (low, high) in BANDS[family].items():
-        mean_ml = np.mean([(s.label == label).sum() * voxel_ml for s in subjects[family]])
-        assert low < mean_ml < high, (label, mean_ml)
 
 
 @pytest.mark.parametrize("family", GRIDS)
