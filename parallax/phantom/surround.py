@@ -106,7 +106,7 @@ def fill_wall(slab: Slab) -> None:
     turned = np.abs(slab.angle)
     muscle_mm = np.interp(turned, [0, 0.5, 1.2, 1.6], [9.0, 9.0, 13.0, 15.0])
     fat_mm = slab.torso.fat * np.interp(turned, [0, 0.8, 1.8, 2.6], [11.0, 11.0, 14.0, 17.0])
-    back = ((np.abs(slab.x) / 84) ** 4 + (np.abs(slab.y + 12) / 56) ** 4) ** 0.25
+    back = ((np.abs(slab.x) / 92) ** 4 + (np.abs(slab.y + 18) / 62) ** 4) ** 0.25
     level = _soft_min(slab.beyond - muscle_mm, (back - 1) * 50)
     slab.put(level < fat_mm + 2, "skin")
     slab.put(level < fat_mm, "fat")
