@@ -231,7 +231,7 @@ def _islands(rng: np.random.Generator) -> Mapping[str, Island]:
     fatty = float(rng.uniform(0.08, 0.4))
     return {
         "muscle": Island("fat", fatty),
-        "visceral_fat": Island("strand", 0.12),
+        "visceral_fat": Island("strand", 0.08),
         "fat": Island("strand", 0.04),
     }
 
@@ -256,8 +256,8 @@ def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
     build = _draw_build(rng)
     canvas = Canvas(grid, "air", split, _REACH_MM)
     centre, scale = vector(_VIEW_CENTRE), float(log_normal(rng, 0.035))
-    turn = rotation(bounded_normal(rng, 1.0, 3) * (5, 5, 8))
-    shift = bounded_normal(rng, 1.0, 3) * (10, 8, 10) - turn @ centre * scale
+    turn = rotation(bounded_normal(rng, 1.0, 3) * (4, 4, 7))
+    shift = bounded_normal(rng, 1.0, 3) * (8, 7, 9) - turn @ centre * scale
     body = canvas.brush(turn, shift, scale, rng, 2.5, 45.0)
     torso = canvas.brush(turn, shift, scale, rng, 3.6, 38.0)
     _paint_body(body, build)

@@ -63,7 +63,7 @@ def heart_subject(
     painted = paint_heart(grid, seed, subject, split)
     ct_rng, mr_rng = stream(FAMILY, seed, subject, "CT"), stream(FAMILY, seed, subject, "MR")
     regime = balanced_choice(FAMILY, seed, subject, "regime", REGIMES)
-    noise_hu, snr, bias = ct_rng.uniform(18, 30), mr_rng.uniform(14, 22), mr_rng.uniform(0.1, 0.25)
+    noise_hu, snr, bias = ct_rng.uniform(20, 32), mr_rng.uniform(10, 18), mr_rng.uniform(0.1, 0.25)
     images = {}
     if wanted is None or "CT" in wanted:
         images["CT"] = ct_scan(painted, _ct_values(regime, ct_rng), ct_rng, noise_hu)

@@ -30,7 +30,7 @@ FAMILY = "heart"
 MYOCARDIUM, LEFT_ATRIUM, LEFT_VENTRICLE, RIGHT_ATRIUM, RIGHT_VENTRICLE, AORTA, PULMONARY = range(1, 8)
 
 #: Contrast regimes of the CT and their shares; a saline chaser washes the right heart out.
-REGIMES = ("opacified",) * 4 + ("washout",) * 3 + ("unenhanced",) * 3
+REGIMES = ("opacified",) * 3 + ("washout",) * 3 + ("unenhanced",) * 4
 
 _VIEW_CENTRE = (22.0, 4.0, 16.0)
 #: Half the region in which the deformation is drawn: no grid of this family reaches beyond.

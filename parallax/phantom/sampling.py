@@ -71,7 +71,7 @@ def heart_size(size: str) -> Size:
             Sampling((72, 72, 30), (2.0, 2.0, 4.0), "RAS", (2, 2, 4)),
         ),
         "real": (
-            Sampling((328, 328, 192), (0.44, 0.44, 0.625), "LAS", (2, 2, 1)),
+            Sampling((328, 328, 192), (0.44, 0.44, 0.625), "LAS", (1, 1, 1)),
             Sampling((144, 144, 75), (1.0, 1.0, 1.6), "RAS", (2, 2, 3)),
         ),
     }
@@ -82,7 +82,7 @@ def heart_size(size: str) -> Size:
 def abdomen_size(size: str, coronal: bool = False) -> Size:
     """The upper abdomen. AMOS: CT 0.78 x 0.78 x 5 mm; MR in thick slices, axial or `coronal`."""
     small, default = ((32, 32, 16), (9.0, 7.5, 12.0)), ((64, 48, 32), (4.5, 5.0, 6.0))
-    stack = Sampling((240, 50, 154), (1.25, 5.0, 1.25), "RSA", (2, 5, 2))
+    stack = Sampling((240, 50, 154), (1.25, 5.0, 1.25), "RSA", (2, 4, 2))
     table = {
         "small": (Sampling(*small, "LAS"), Sampling(*small, "RAS")),
         "default": (Sampling(*default, "LAS"), Sampling(*default, "RAS")),
@@ -91,8 +91,8 @@ def abdomen_size(size: str, coronal: bool = False) -> Size:
             Sampling((96, 80, 32), (3.0, 3.0, 6.0), "RAS", (2, 2, 4)),
         ),
         "real": (
-            Sampling((416, 336, 40), (0.78, 0.78, 5.0), "LAS", (2, 2, 5)),
-            stack if coronal else Sampling((240, 200, 32), (1.25, 1.25, 6.0), "RAS", (2, 2, 6)),
+            Sampling((416, 336, 40), (0.78, 0.78, 5.0), "LAS", (1, 1, 5)),
+            stack if coronal else Sampling((240, 200, 32), (1.25, 1.25, 6.0), "RAS", (2, 2, 4)),
         ),
     }
     ct, mr = table[size]

@@ -68,7 +68,7 @@ def tissue_table() -> dict[str, Tissue]:
         "fluid": Tissue(2000, 260, 0.95, 10, 10, 4),  # X, H: gastric and bowel fluid
         "paste": Tissue(700, 70, 0.70, 40, 40, 10),  # X: bowel contents
         "bile": Tissue(2000, 300, 0.95, 8, 8, 4),  # X, H
-        "blood": Tissue(1480, 220, 0.92, 42, 145, 5),  # S, H
+        "blood": Tissue(1480, 250, 0.92, 42, 145, 5),  # S, H
         "myocardium": Tissue(970, 54, 0.82, 45, 100, 7),  # D, H
         "vitreous": Tissue(4000, 700, 0.98, 12, 12, 3),  # P
         "lens": Tissue(1500, 60, 0.75, 115, 115, 8),  # P
