@@ -25,9 +25,10 @@ from parallax.data.volumes import read_volume
 from parallax.errors import DataError, UserError
 from parallax.phantom.abdomen import abdomen_subject
 from parallax.phantom.canvas import centred_grid
-from parallax.phantom.from_labels import Structure, labels_subject, structure_tissues
+from parallax.phantom.from_labels import Structure, drawn_phase, labels_subject, structure_tissues
 from parallax.phantom.heart import heart_subject
 from parallax.phantom.orbit import orbit_subject
+from parallax.phantom.sampling import Maker
 from parallax.phantom.subject import Subject
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,13 +85,10 @@ def slab(spacing_mm: tuple[float, float, float], size_mm: tuple[float, float], z
     return grid
 
 
-def subject_with(fact: str, value: str, maker: object) -> int:
+def subject_with(fact: str, value: str, maker: Maker) -> int:
     """First subject of which this was drawn."""
     tiny = centred_grid((4, 4, 4), (40.0, 40.0, 40.0))
-    for number in range(40):
-        if maker(tiny, SEED, number, wanted=()).facts[fact] == value:  # type: ignore[operator]
-            return number
-    raise ValueError(f"no subject with {fact} {value}")
+    return next(n for n in range(100) if maker(tiny, SEED, n, wanted=()).facts[fact] == value)
 
 
 def panel(title: str, subject: Subject, modality: str, window: tuple[float, float] | None = None,
@@ -185,10 +183,8 @@ def labels_to_images(label: Volume, values: Mapping[int, str], phase: str, case:
         table[value] = index
         structures[index] = Structure(name, structure_tissues()[name])
     ids = Volume(table[label.array.astype(np.uint8)], label.affine)
-    for seed in range(40):
-        if labels_subject(ids, structures, seed, case, (20.0, 20.0, 20.0)).facts["phase"] == phase:
-            return labels_subject(ids, structures, seed, case, (1.5, 1.5, 3.0))
-    raise ValueError(f"no seed with phase {phase}")
+    seed = next(seed for seed in range(100) if drawn_phase(seed, case) == phase)
+    return labels_subject(ids, structures, seed, case, (1.5, 1.5, 3.0))
 
 
 def from_labels(samples: Samples, out: Path) -> Subject:
@@ -199,7 +195,7 @@ def from_labels(samples: Samples, out: Path) -> Subject:
     rows = []
     for plane, at in (("axial", 0.74), ("axial", 0.86), ("coronal", 0.5)):
         axis = 2 if plane == "axial" else 1
-        world = ct.affine[:3, 3] + ct.affine[:3, axis] * (int(at * ct.array.shape[axis]) + 0.5)
+        world = ct.affine[:3, 3] + ct.affine[:3, axis] * int(at * ct.array.shape[axis])
         place = float((to_share @ [*world, 1.0])[axis] + 0.5) / made.grid.shape[axis]
         rows.append(
             [
@@ -217,7 +213,7 @@ def from_labels(samples: Samples, out: Path) -> Subject:
 def amos(folder: Path, out: Path) -> None:
     """Images made from AMOS label maps (research use only)."""
     rows = []
-    for path in sorted(folder.glob("amos_000*_gt.nii.gz")):
+    for path in sorted(folder.glob("amos_0001_*_gt.nii.gz")):
         names = dict(enumerate(structure_tissues(), start=1))
         made = labels_to_images(read_volume(path), names, "portal", path.name.split(".")[0])
         title = path.name.removesuffix("_gt.nii.gz")

@@ -101,10 +101,15 @@ def labels_subject(
     source = LabelMap(label.array, label.spacing_mm)
     grid = _grid(source, spacing_mm or source.spacing_mm)
     painted = _paint(source, grid, structures, seed, case)
-    phase = str(_rng(seed, case, "phase").choice(PHASES, p=_PHASE_SHARES))
+    phase = drawn_phase(seed, case)
     images, facts = scan_abdomen(painted, phase, _rng(seed, case, "CT"), _rng(seed, case, "MR"))
     kept = painted.label if spacing_mm else source.ids
     return Subject(Grid(grid.shape, _world(label, source, grid)), images, kept, facts)
+
+
+def drawn_phase(seed: int, case: str) -> str:
+    """Contrast phase of the CT that `labels_subject` makes of a case."""
+    return str(_rng(seed, case, "phase").choice(PHASES, p=_PHASE_SHARES))
 
 
 def _rng(seed: int, case: str, purpose: str) -> np.random.Generator:
