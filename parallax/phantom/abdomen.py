@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parallax.case import Grid
 from parallax.phantom.abdomen_anatomy import FAMILY, PHASES, paint_abdomen
 from parallax.phantom.acquire import ct_scan, mr_scan, spin_echo
-from parallax.phantom.canvas import SPLIT, Split
+from parallax.phantom.canvas import SPLIT, Painted, Split
 from parallax.phantom.fields import balanced_choice, stream
 from parallax.phantom.subject import Subject
 from parallax.phantom.tissues import draw_tissues
@@ -44,6 +45,39 @@ def _mr_values(rng: np.random.Generator) -> Mapping[str, float]:
     }
 
 
+def scan_abdomen(
+    painted: Painted,
+    phase: str,
+    ct_rng: np.random.Generator,
+    mr_rng: np.random.Generator,
+    wanted: Collection[str] | None = None,
+) -> tuple[dict[str, NDArray[np.int16]], dict[str, str | float]]:
+    """CT in one contrast phase and T2 MR of one anatomy.
+
+    Args:
+        painted: the anatomy, in tissues of the table and `blood_{artery,vein,portal}`, `visceral_fat`.
+        phase: `plain`, `arterial` or `portal`.
+        ct_rng, mr_rng: sources of what is drawn for either scan.
+        wanted: modalities to scan; None = all. Each is the same whichever others are made.
+
+    Returns:
+        Images by modality, and what was drawn.
+    """
+    noise_hu, snr, bias = ct_rng.uniform(9, 16), mr_rng.uniform(16, 26), mr_rng.uniform(0.1, 0.25)
+    images = {}
+    if wanted is None or "CT" in wanted:
+        images["CT"] = ct_scan(painted, _ct_values(phase, ct_rng), ct_rng, noise_hu)
+    if wanted is None or "MR" in wanted:
+        images["MR"] = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias, bias_mm=110.0)
+    facts: dict[str, str | float] = {
+        "phase": phase,
+        "ct_noise_hu": float(noise_hu),
+        "mr_snr": float(snr),
+        "mr_bias": float(bias),
+    }
+    return images, facts
+
+
 def abdomen_subject(
     grid: Grid, seed: int, subject: int, split: Split = SPLIT, wanted: Collection[str] | None = None
 ) -> Subject:
@@ -59,16 +93,5 @@ def abdomen_subject(
     painted = paint_abdomen(grid, seed, subject, split)
     ct_rng, mr_rng = stream(FAMILY, seed, subject, "CT"), stream(FAMILY, seed, subject, "MR")
     phase = balanced_choice(FAMILY, seed, subject, "phase", PHASES)
-    noise_hu, snr, bias = ct_rng.uniform(9, 16), mr_rng.uniform(16, 26), mr_rng.uniform(0.1, 0.25)
-    images = {}
-    if wanted is None or "CT" in wanted:
-        images["CT"] = ct_scan(painted, _ct_values(phase, ct_rng), ct_rng, noise_hu)
-    if wanted is None or "MR" in wanted:
-        images["MR"] = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias, bias_mm=110.0)
-    facts: dict[str, str | float] = {
-        "phase": phase,
-        "ct_noise_hu": float(noise_hu),
-        "mr_snr": float(snr),
-        "mr_bias": float(bias),
-    }
+    images, facts = scan_abdomen(painted, phase, ct_rng, mr_rng, wanted)
     return Subject(grid, images, painted.label, facts)
