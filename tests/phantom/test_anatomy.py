@@ -21,11 +21,6 @@ MAKERS = {"heart": heart_subject, "abdomen": abdomen_subject, "orbit": orbit_sub
 SCORED = {"heart": range(1, 8), "abdomen": (1, 2, 3, 6, 7, 8, 9, 10), "orbit": range(1, 8)}
 
 
-@pytest.fixture(scope="module")
-def subjects():
-    return {family: [MAKERS[family](GRIDS[family], 0, i) for i in range(4)] for family in GRIDS}
-
-
 def _centre(subject, label):
     index = np.argwhere(subject.label == label).mean(axis=0)
     return subject.grid.affine[:3, :3] @ index + subject.grid.affine[:3, 3]
@@ -108,9 +103,9 @@ def _core_mean(image, mask):
     return image[ndimage.binary_erosion(mask)].mean()
 
 
-def test_hounsfield_units_follow_the_contrast_regime():
-    grid = GRIDS["heart"]
-    hearts = {s.facts["regime"]: s for s in (heart_subject(grid, 0, i) for i in range(6))}
+def test_hounsfield_units_follow_the_contrast_regime(subjects):
+    hearts = {s.facts["regime"]: s for s in subjects["heart"]}
+    assert len(hearts) == 3
     for regime, subject in hearts.items():
         left, right, wall = (
             _core_mean(subject.images["CT"], subject.label == label)
@@ -123,14 +118,6 @@ def test_hounsfield_units_follow_the_contrast_regime():
             assert (right - wall > 80) == (regime == "opacified")
 
 
-def test_portal_liver_and_spleen_are_near_the_table(subjects):
-    for subject in subjects["abdomen"]:
-        if subject.facts["phase"] == "portal":
-            ct = subject.images["CT"]
-            assert _core_mean(ct, subject.label == abd.LIVER) == pytest.approx(115, abs=25)
-            assert _core_mean(ct, subject.label == abd.SPLEEN) == pytest.approx(122, abs=25)
-
-
 def test_t2_tells_spleen_from_liver_where_plain_ct_hardly_does(subjects):
     for subject in subjects["abdomen"]:
         spleen, liver = (
@@ -140,10 +127,10 @@ def test_t2_tells_spleen_from_liver_where_plain_ct_hardly_does(subjects):
 
 
 def test_orbitopathy_enlarges_muscles_in_half_of_the_subjects():
-    muscle = {"healthy": [], "tao": []}
+    muscle = {True: [], False: []}
     for i in range(8):
-        subject = orbit_subject(GRIDS["orbit"], 0, i)
+        label = orb.paint_orbits(GRIDS["orbit"], 0, i, (1, 1, 1)).label
         kinds = (orb.SUPERIOR, orb.INFERIOR, orb.MEDIAL, orb.LATERAL)
-        muscle[subject.facts["disease"]].append(np.isin(subject.label, kinds).sum())
-    assert len(muscle["tao"]) == 4
-    assert np.mean(muscle["tao"]) > 1.25 * np.mean(muscle["healthy"])
+        muscle[orb.orbit_disease(0, i).severity > 0].append(np.isin(label, kinds).sum())
+    assert len(muscle[True]) == 4
+    assert np.mean(muscle[True]) > 1.25 * np.mean(muscle[False])
