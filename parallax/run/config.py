@@ -40,6 +40,9 @@ class BudgetConfig(_Strict):
     nnunet_spacing: float | None = Field(None, ge=1)
 
 
+_COUNTS = ("allow_overlap", "test", "train", "validation")
+
+
 class SplitConfig(_Strict):
     """Cases to train on, to keep for validation and to test on: counts drawn by a seed, or lists of ids.
 
@@ -55,9 +58,11 @@ class SplitConfig(_Strict):
 
     @model_validator(mode="after")
     def _one_form(self) -> SplitConfig:
-        given = self.model_fields_set & {"train", "validation", "test", "allow_overlap"}
+        # what a dumped configuration says of its own accord is not given by anyone
+        fields = {name: SplitConfig.model_fields[name].default for name in _COUNTS}
+        given = [name for name, default in fields.items() if getattr(self, name) != default]
         if self.written is not None and given:
-            raise ValueError(f"either list or counts and ids, not list with {', '.join(sorted(given))}")
+            raise ValueError(f"either list or counts and ids, not list with {', '.join(given)}")
         if self.written is None and self.test is None:
             raise ValueError("test: a count or ids of cases, or list: a CSV")
         return self

@@ -22,6 +22,12 @@ def test_every_shipped_configuration_is_valid(path):
     assert config.run == path.stem
 
 
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_every_shipped_configuration_is_read_back_as_jobs_are_given_it(path):
+    config = resolve(yaml.safe_load(path.read_text()))
+    assert RunConfig.model_validate(json.loads(config.model_dump_json(exclude_none=True))) == config
+
+
 def test_without_a_configfile_the_default_run_is_narrowed():
     config = resolve({"methods": "cmc, supervised", "datasets": "phantom_heart"})
     assert (config.run, config.methods, list(config.datasets)) == (
