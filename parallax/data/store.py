@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parallax.case import Case, Grid, Repair, Sample, Task, TestView, TrainView, Volume
+from parallax.case import Case, Grid, Sample, Task, TestView, TrainView, Volume
 from parallax.data.frame import CommonCase, to_common
 from parallax.data.volumes import check_same_grid, read_label_map, read_volume, write_volume
 from parallax.errors import DataError
@@ -115,29 +115,6 @@ def write_part(folder: Path, task: Task, cases: Mapping[str, Mapping[str, list[s
 def contents(case: Case) -> dict[str, list[str]]:
     """What a case holds, for `dataset.json`."""
     return {"modalities": list(case.images), "labelled": list(case.labels)}
-
-
-def repair_line(case: Case) -> str:
-    """What reading changed of a case, in one line for a log."""
-    details = (f" ({r.detail})" if r.detail else "" for r in case.repairs)
-    found = [f"{r.modality}: {r.what}{detail}" for r, detail in zip(case.repairs, details, strict=True)]
-    return f"{case.id}: {'; '.join(found) or 'nothing repaired'}"
-
-
-def write_repairs(folder: Path, repairs: Mapping[str, Sequence[Repair]]) -> None:
-    """Write `repairs.json` of a prepared part: case to its repairs; cases without any are left out."""
-    held = {case: [asdict(repair) for repair in found] for case, found in repairs.items() if found}
-    write_json(held, folder / "repairs.json")
-
-
-def count_repairs(run_dir: Path) -> dict[tuple[str, str], int]:
-    """Dataset and repair to the number of cases that needed it, over all prepared parts of a run."""
-    cases: dict[tuple[str, str], set[str]] = {}
-    for path in sorted((run_dir / "data").glob("*/prepared/*/repairs.json")):
-        for case, found in read_json(path).items():
-            for repair in found:
-                cases.setdefault((path.parts[-4], repair["what"]), set()).add(case)
-    return {key: len(ids) for key, ids in sorted(cases.items())}
 
 
 def read_part(folder: Path) -> Part:

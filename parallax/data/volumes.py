@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Grid, Volume
+from parallax.data.label_values import integers, map_values
 from parallax.errors import DataError, GeometryError
 
 ORIGIN_TOLERANCE_MM = 1e-2
 DIRECTION_TOLERANCE = 1e-3
-LABEL_TOLERANCE = 1e-6
-_MOST_BINS = 1 << 16
 
 
 def read_volume(path: Path, *, allow_no_codes: bool = False) -> Volume:
@@ -104,7 +103,7 @@ def as_image(volume: Volume, path: Path) -> Volume:
 def as_label_map(volume: Volume, allowed: Mapping[int, int] | Collection[int], path: Path) -> Volume:
     """A loaded volume as a label map (see `read_label_map`)."""
     table = dict(allowed) if isinstance(allowed, Mapping) else {int(v): int(v) for v in allowed}
-    return Volume(_map_values(_integers(volume.array, path), {0: 0} | table, path), volume.affine)
+    return Volume(map_values(integers(volume.array, path), {0: 0} | table, path), volume.affine)
 
 
 def write_volume(volume: Volume, path: Path) -> None:
@@ -254,55 +253,3 @@ def _unreadable(path: Path, error: BaseException) -> DataError:
         found="no such file" if not path.exists() else f"{type(error).__name__}: {error}".replace("\n", " "),
         remedy="check the path, or fetch or write the file again",
     )
-
-
-def _integers(array: NDArray[Any], path: Path) -> NDArray[Any]:
-    if array.dtype.kind in "iub":
-        return array
-    rounded = np.rint(array)
-    # not (<=), so that NaN counts as wrong
-    bad = int(np.count_nonzero(~(np.abs(array - rounded) <= LABEL_TOLERANCE)))
-    if bad:
-        raise DataError(
-            "A label map holds values that are not integers",
-            where=str(path),
-            expected="integers (within 1e-6)",
-            found=f"{bad} of {array.size} voxels between two integers, or not finite",
-            remedy="write the label map with nearest-neighbour interpolation",
-        )
-    result: NDArray[np.int64] = rounded.astype(np.int64)
-    return result
-
-
-def _map_values(values: NDArray[Any], table: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
-    low, high = int(values.min()), int(values.max())
-    if high - low >= _MOST_BINS:
-        raw, position = np.unique(values, return_inverse=True)
-        ids = _ids(raw.tolist(), values, table, path)
-        return ids[position].reshape(values.shape)
-    # slab by slab: whole volumes of 64-bit indices would cost gigabytes, and sorting ten times the time
-    slabs = values.T if values.flags.f_contiguous else values  # in the order in which they lie in memory
-    held = np.zeros(high - low + 1, dtype=bool)
-    for slab in slabs:
-        held[slab.astype(np.intp) - low] = True
-    places = np.flatnonzero(held)
-    lookup = np.zeros(len(held), dtype=np.uint8)
-    lookup[places] = _ids((places + low).tolist(), values, table, path)
-    result = np.empty(slabs.shape, dtype=np.uint8)
-    for index, slab in enumerate(slabs):
-        result[index] = lookup[slab.astype(np.intp) - low]
-    return result.T if slabs is not values else result
-
-
-def _ids(found: list[int], values: NDArray[Any], table: Mapping[int, int], path: Path) -> NDArray[np.uint8]:
-    unknown = [value for value in found if value not in table]
-    if unknown:
-        counts = [f"{value} ({np.count_nonzero(values == value)} voxels)" for value in unknown[:12]]
-        raise DataError(
-            "A label map holds values that the task does not know",
-            where=str(path),
-            expected=f"only {', '.join(map(str, sorted(table)))}",
-            found=", ".join(counts) + (" and more" if len(unknown) > 12 else ""),
-            remedy="add the value to a structure of the task, or list it as one to leave out",
-        )
-    return np.array([table[value] for value in found], dtype=np.uint8)

@@ -55,6 +55,12 @@ def subset(order: Sequence[str], fraction: float) -> tuple[str, ...]:
     return tuple(order[:count])
 
 
+def labels_name(fraction: float, draw: int) -> str:
+    """`f010-d0` for 10 %, draw 0; tenths of a percent are written out (`f002p5-d0`)."""
+    percent = f"{fraction * 100:05.1f}".replace(".0", "").replace(".", "p")
+    return f"f{percent.zfill(3)}-d{draw}"
+
+
 def label_subsets(
     index: Mapping[str, Any], spec: Mapping[str, Any], fractions: Sequence[float], draws: int
 ) -> tuple[dict[str, Any], dict[tuple[float, int], dict[str, list[str]]]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parallax.data.store import count_repairs
+from parallax.data.repairs import count_repairs
 from parallax.perturb.annotation import annotation_notes
 from parallax.score.layout import Table, common_notes
 from parallax.score.metrics import EMPTY_RULE_TEXT

@@ -8,6 +8,7 @@ from typing import Any
 
 from parallax.case import Pairing, Task
 from parallax.perturb.annotation import FULL, Annotation
+from parallax.perturb.labels import labels_name
 from parallax.plugin import MethodCard, method_card, preset_switches
 from parallax.run.config import RunConfig
 
@@ -55,12 +56,6 @@ class Plan:
 
     runs: tuple[Run, ...]
     skipped: tuple[Skip, ...]
-
-
-def labels_name(fraction: float, draw: int) -> str:
-    """`f010-d0` for 10 %, draw 0; tenths of a percent are written out (`f002p5-d0`)."""
-    percent = f"{fraction * 100:05.1f}".replace(".0", "").replace(".", "p")
-    return f"f{percent.zfill(3)}-d{draw}"
 
 
 def expand_methods(names: list[str], cards: Mapping[str, MethodCard]) -> list[tuple[MethodCard, str]]:

@@ -18,11 +18,11 @@ from parallax.data.split_list import read_split_list
 from parallax.data.splits import case_index
 from parallax.errors import ConfigError
 from parallax.perturb.annotation import FULL, annotation_notes
-from parallax.perturb.labels import label_subsets
+from parallax.perturb.labels import label_subsets, labels_name
 from parallax.perturb.level import read_level
 from parallax.plugin import MethodCard, dataset_cards, load_dataset, method_cards, preset_switches
 from parallax.run.config import DatasetConfig, RunConfig, SplitConfig, resolve
-from parallax.run.plan import Plan, Run, label_draws, labels_name, make_plan
+from parallax.run.plan import Plan, Run, label_draws, make_plan
 from parallax.run.source import source_hash
 
 

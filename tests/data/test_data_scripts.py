@@ -11,7 +11,8 @@ from balls import ball_volumes, centred_affine
 from data_scripts import SCRIPTS, run
 
 from parallax.case import Volume
-from parallax.data.store import count_repairs, load_test_views, load_train_view, read_json
+from parallax.data.repairs import count_repairs
+from parallax.data.store import load_test_views, load_train_view, read_json
 from parallax.data.volumes import write_volume
 from parallax.errors import ConfigError
 from parallax.score.runs import read_test_cases

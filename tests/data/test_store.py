@@ -6,6 +6,7 @@ import pytest
 from parallax.case import Case, Repair, Volume
 from parallax.data import store
 from parallax.data.frame import to_common
+from parallax.data.repairs import repair_line
 from parallax.errors import DataError, GeometryError
 
 
@@ -99,8 +100,8 @@ def test_a_log_line_names_every_repair_of_a_case_with_its_details():
     dropped = Repair("MR", "label map: pieces dropped", "aorta: 2 pieces")
     case = Case("a", {}, repairs=(Repair("CT", "axes LAS are turned to RAS"), dropped))
     text = "a: CT: axes LAS are turned to RAS; MR: label map: pieces dropped (aorta: 2 pieces)"
-    assert store.repair_line(case) == text
-    assert store.repair_line(Case("b", {})) == "b: nothing repaired"
+    assert repair_line(case) == text
+    assert repair_line(Case("b", {})) == "b: nothing repaired"
 
 
 def test_a_case_without_a_modality_is_as_if_it_had_never_been_taken(part, ball_case, two_modality_task):

@@ -5,10 +5,11 @@ import yaml
 
 from parallax.case import Modality, Pairing, Task
 from parallax.errors import ConfigError
+from parallax.perturb.labels import labels_name
 from parallax.perturb.level import FAMILIES
 from parallax.plugin import method_cards, plugin_root
 from parallax.run.config import resolve
-from parallax.run.plan import expand_methods, labels_name, make_plan
+from parallax.run.plan import expand_methods, make_plan
 
 
 def _task(name, modalities=2, pairing=Pairing.SAME_SUBJECT):

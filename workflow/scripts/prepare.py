@@ -5,15 +5,14 @@ import json
 import sys
 from pathlib import Path
 
+from parallax.data.repairs import repair_line, write_repairs
 from parallax.data.store import (
     check_case,
     contents,
     fresh_folder,
     read_json,
-    repair_line,
     write_case,
     write_part,
-    write_repairs,
 )
 from parallax.errors import UserError
 from parallax.plugin import load_dataset

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from parallax.data.store import read_json, write_json
 from parallax.errors import UserError
-from parallax.perturb.labels import label_subsets
-from parallax.run.plan import labels_name
+from parallax.perturb.labels import label_subsets, labels_name
 
 
 def arguments(argv):
