@@ -208,7 +208,7 @@ def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
     scale = float(log_normal(rng, 0.055))
     turn = rotation(bounded_normal(rng, 1.0, 3) * (9, 7, 9))
     shift = bounded_normal(rng, 1.0, 3) * (3.0, 3.5, 3.5) - turn @ vector(_VIEW_CENTRE) * scale
-    head = canvas.brush(turn, shift, scale, rng, 0.9, 14.0)
+    head = canvas.brush(turn, shift, scale, rng, (0.9, 14.0))
     half_distance = 31.5 + 0.5 * float(bounded_normal(rng, 2.5))
     gaze = unit((float(rng.normal(0, 0.12)), 1.0, float(rng.normal(0, 0.12))))
     _paint_head(head)

@@ -12,7 +12,7 @@ GRID = centred_grid((24, 20, 16), (2.0, 2.0, 3.0))
 
 def _paint(shapes, turn=(0, 0, 0), warp_mm=0.0):
     canvas = Canvas(GRID, "air")
-    brush = canvas.brush(rotation(turn), (1, -2, 0), 1.1, stream("test", 0, 0, "warp"), warp_mm, 20.0)
+    brush = canvas.brush(rotation(turn), (1, -2, 0), 1.1, stream("test", 0, 0, "warp"), (warp_mm, 20.0))
     brush.fill(shapes, "inside", 1)
     return canvas, brush
 
