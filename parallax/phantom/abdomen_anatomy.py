@@ -141,7 +141,7 @@ def _paint_kidney(torso: Brush, build: Build, side: float) -> None:
     axes = build.lean(organ) @ rotation((-9, side * 9, side * 38))
     semi = vector((25.5, 23.5, 50)) * s
     inward, forward, up = -side * axes[:, 0], axes[:, 1], axes[:, 2]
-    torso.fill(ellipsoid(centre, semi + (6, 7, 9), axes), "fat", over=["visceral_fat", "muscle"])
+    torso.fill(ellipsoid(centre, semi + vector((6, 7, 9)), axes), "fat", over=["visceral_fat", "muscle"])
     torso.fill(ellipsoid(centre, semi, axes, 2.5), "kidney_cortex", label)
     for height in (-0.62, -0.22, 0.2, 0.62):
         for turn in (-1.25, -0.4, 0.4, 1.25):
@@ -202,7 +202,8 @@ def _paint_retroperitoneum(torso: Brush, slab: Slab, build: Build) -> None:
     )
     torso.fill(aorta, "blood_artery", AORTA)
     top = at("aorta", -7, 36, 32)
-    mesenteric = tube([top, top + (2, 20, -12), top + (4, 26, -50), top + (8, 30, -110)], [3.6, 3.6, 3.4, 3])
+    steps = [vector(step) for step in ((0, 0, 0), (2, 20, -12), (4, 26, -50), (8, 30, -110))]
+    mesenteric = tube([top + step for step in steps], [3.6, 3.6, 3.4, 3])
     torso.fill(mesenteric, "blood_artery", 0, ["visceral_fat", "fat"])
 
 

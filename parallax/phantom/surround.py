@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.phantom.canvas import Canvas
-from parallax.phantom.fields import Array, Axes, smooth_field
+from parallax.phantom.fields import Array, Axes, smooth_field, winding_tubes
 
 #: Ribs that reach the abdomen: height of the head above the kidneys, angle (rad) at which the bone ends.
 _RIBS = (
@@ -70,11 +70,18 @@ class Slab:
             cut = (i if array.shape[0] > 1 else slice(None), j if array.shape[1] > 1 else slice(None))
             return array[cut]
 
-        names = ("x", "y", "z", "angle", "distance", "beyond")
-        axes = (self.axes_mm[0][i], self.axes_mm[1][j], self.axes_mm[2])
-        above = None if self.above is None else part(self.above)
-        arrays = {name: part(getattr(self, name)) for name in names}
-        return replace(self, tissue=self.tissue[i, j], axes_mm=axes, above=above, **arrays)
+        return replace(
+            self,
+            tissue=self.tissue[i, j],
+            axes_mm=(self.axes_mm[0][i], self.axes_mm[1][j], self.axes_mm[2]),
+            x=part(self.x),
+            y=part(self.y),
+            angle=part(self.angle),
+            distance=part(self.distance),
+            beyond=part(self.beyond),
+            z=part(self.z),
+            above=None if self.above is None else part(self.above),
+        )
 
     def put(self, where: Mask, tissue: str) -> None:
         """Fill a region."""
@@ -90,11 +97,8 @@ class Slab:
 
     def tubes(self, purpose: str, radius_mm: float, correlation_mm: float) -> Array:
         """Winding tubes about the common zeros of two random fields: 1 on their surface, 0 on their axes."""
-        slope = 1 / (np.sqrt(2) * correlation_mm)  # root mean square, by the kernel of the fields
-        level = np.hypot(
-            self.field(f"{purpose} a", correlation_mm), self.field(f"{purpose} b", correlation_mm)
-        )
-        return np.asarray(level / np.float32(slope * radius_mm), dtype=np.float32)
+        first, second = (self.field(f"{purpose} {which}", correlation_mm) for which in "ab")
+        return winding_tubes(first, second, radius_mm, correlation_mm)
 
 
 def _run(held: Mask) -> slice:
