@@ -152,15 +152,15 @@ class Canvas:
         x, y, z = np.meshgrid(*self.axes_mm, indexing="ij", sparse=True)
         size = np.broadcast_to(vector(scale), 3)
         inverse, shift = (turn.T / size[:, None]).astype(np.float32), vector(shift_mm).astype(np.float32)
-        points, reach = [], 0.0
-        for row in inverse:
+        points, reach = [], np.zeros(3)
+        for axis, row in enumerate(inverse):
             fields = (r * smooth_field(rng, self.axes_mm, c, self.reach_mm) for r, c in warps_mm)
             u = np.asarray(sum(fields), dtype=np.float32)
-            reach = max(reach, float(np.abs(u).max()))
+            reach[axis] = np.abs(u).max()
             points.append(row[0] * (x - shift[0]) + row[1] * (y - shift[1]) + row[2] * (z - shift[2]) + u)
         to_world = np.eye(4)
         to_world[:3, :3], to_world[:3, 3] = turn * size, shift
-        return Brush(self, (points[0], points[1], points[2]), to_world, reach * float(size.max()))
+        return Brush(self, (points[0], points[1], points[2]), to_world, reach)
 
     def speckle(self, rng: np.random.Generator, correlation_mm: float, islands: Mapping[str, Island]) -> None:
         """Islands of one tissue in another where nothing is labelled: fat in muscle, strands in fat.
@@ -204,13 +204,13 @@ class Brush:
         canvas: painted on.
         points: anatomy coordinates (mm) of every fine voxel.
         to_world: 4x4, anatomy to scanner coordinates without the deformation.
-        reach_mm: largest deformation.
+        reach_mm: largest deformation along each anatomy axis.
     """
 
     canvas: Canvas
     points: Points
     to_world: NDArray[np.float64]
-    reach_mm: float
+    reach_mm: NDArray[np.float64]
 
     def fill(
         self,
@@ -246,7 +246,7 @@ class Brush:
         ends = np.stack([shape.low, shape.high])
         corners = np.stack(np.meshgrid(ends[:, 0], ends[:, 1], ends[:, 2], indexing="ij"), -1).reshape(-1, 3)
         world = corners @ self.to_world[:3, :3].T + self.to_world[:3, 3]
-        margin = np.sqrt(3) * self.reach_mm + max(self.canvas.grid.spacing_mm)
+        margin = np.abs(self.to_world[:3, :3]) @ self.reach_mm + max(self.canvas.grid.spacing_mm)
         low, high = world.min(axis=0) - margin, world.max(axis=0) + margin
         cuts = [np.searchsorted(axis, (lo, hi)) for axis, lo, hi in zip(axes, low, high, strict=True)]
         return (slice(*cuts[0]), slice(*cuts[1]), slice(*cuts[2]))

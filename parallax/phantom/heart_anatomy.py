@@ -191,9 +191,9 @@ def _paint_chambers(heart: Brush, build: Build) -> None:
 def _paint_fat(heart: Brush, build: Build) -> None:
     """Fat on and between the chambers, with the arteries that run in its grooves."""
     heart.fill(ellipsoid((30, 0, 14), (44, 40, 42)), "fat", over=["lung"])
-    for shapes in (_right_ventricle, _right_atrium):
-        heart.fill(shapes(build, 7.0), "fat", over=["lung"])
-    heart.fill(_left_ventricle(build, build.wall_mm + 5), "fat", over=["lung"])
+    heart.fill(_right_ventricle(build, 7.0)[::2], "fat", over=["lung"])
+    heart.fill(_right_atrium(build, 7.0)[0], "fat", over=["lung"])
+    heart.fill(_left_ventricle(build, build.wall_mm + 5)[::2], "fat", over=["lung"])
     heart.fill(
         tube([(9, 24, 26), (16, -10, 60), (50, 4, 60), (48, 0, 80)], [22, 22, 24, 22]), "fat", over=["lung"]
     )
