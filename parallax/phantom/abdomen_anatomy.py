@@ -33,14 +33,14 @@ _REACH_MM = (165.0, 135.0, 105.0)
 #: Standard deviation of where an organ lies, along x, y and z (mm), and of how it leans (degrees): AMOS less
 #: what the position of the whole subject adds, and less where the organ would leave its neighbours.
 _MOVES_MM = {
-    "liver": (4, 4, 7),
-    "spleen": (4, 5, 7),
-    "stomach": (5, 6, 8),
-    "gall_bladder": (7, 5, 6),
-    "pancreas": (4, 4, 6),
-    "duodenum": (4, 4, 6),
-    "aorta": (3.0, 1.5, 3.0),
-    "postcava": (3.0, 1.5, 3.0),
+    "liver": (5, 6, 8),
+    "spleen": (5, 7, 10),
+    "stomach": (7, 9, 13),
+    "gall_bladder": (10, 7, 10),
+    "pancreas": (5, 6, 8),
+    "duodenum": (5, 5, 9),
+    "aorta": (4.0, 2.5, 3.0),
+    "postcava": (3.5, 2.5, 3.0),
 }
 _LEANS_DEG = {"liver": 5, "spleen": 9, "gall_bladder": 12, "right_kidney": 7, "left_kidney": 7}
 
@@ -66,7 +66,7 @@ def _draw_build(rng: np.random.Generator) -> Build:
     # Standard deviation of the log of the volume: AMOS less what the size of the whole subject adds (0.1);
     # halved for the stomach, whose extremes would leave the field of view.
     volume_sd = {
-        "liver": 0.05,
+        "liver": 0.03,
         "spleen": 0.4,
         "right_kidney": 0.08,
         "left_kidney": 0.08,
@@ -80,7 +80,7 @@ def _draw_build(rng: np.random.Generator) -> Build:
         "adrenal": 0.3,
     }
     size = {organ: float(log_normal(rng, sd / 3)) for organ, sd in volume_sd.items()}
-    shift = {o: bounded_normal(rng, 1.0, 3) * vector(_MOVES_MM.get(o, (3.8, 3.8, 5.0))) for o in volume_sd}
+    shift = {o: bounded_normal(rng, 1.0, 3) * vector(_MOVES_MM.get(o, (4.0, 4.5, 8.0))) for o in volume_sd}
     lean = {organ: bounded_normal(rng, float(sd), 3) for organ, sd in _LEANS_DEG.items()}
     return Build(size, shift, lean)
 
@@ -88,8 +88,8 @@ def _draw_build(rng: np.random.Generator) -> Build:
 def _paint_liver(torso: Brush, slab: Slab, build: Build) -> None:
     s, at, only = build.size["liver"], build.place, ["visceral_fat"]
     lean = build.lean("liver")
-    right = ellipsoid(at("liver", 69, 30, 58), vector((66, 82, 88)) * s, lean @ rotation((0, 14, -12)), 2.5)
-    left = ellipsoid(at("liver", 17, 64, 76), vector((64, 34, 42)) * s, lean @ rotation((0, -12, 6)), 2.5)
+    right = ellipsoid(at("liver", 69, 30, 58), vector((68, 84, 92)) * s, lean @ rotation((0, 14, -12)), 2.5)
+    left = ellipsoid(at("liver", 17, 64, 76), vector((67, 35, 44)) * s, lean @ rotation((0, -12, 6)), 2.5)
     torso.fill([right, left], "liver", LIVER, over=only)
     tree: list[Shape] = []
     porta, turn = at("liver", 40, 46, 50), at("liver", 62, 36, 56)
@@ -141,7 +141,9 @@ def _paint_kidney(torso: Brush, build: Build, side: float) -> None:
     axes = build.lean(organ) @ rotation((-9, side * 9, side * 38))
     semi = vector((25.5, 23.5, 50)) * s
     inward, forward, up = -side * axes[:, 0], axes[:, 1], axes[:, 2]
-    torso.fill(ellipsoid(centre, semi + vector((6, 7, 9)), axes), "fat", over=["visceral_fat", "muscle"])
+    # most of the fat round a kidney lies behind it and to the side
+    round_it = ellipsoid(centre - 2 * inward - 3 * forward, semi + vector((6, 8, 9)), axes)
+    torso.fill(round_it, "fat", over=["visceral_fat", "muscle"])
     torso.fill(ellipsoid(centre, semi, axes, 2.5), "kidney_cortex", label)
     for height in (-0.62, -0.22, 0.2, 0.62):
         for turn in (-1.25, -0.4, 0.4, 1.25):
@@ -242,10 +244,13 @@ def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
     build, stature = _draw_build(rng), draw_stature(rng)
     canvas = Canvas(grid, "air", split, _REACH_MM)
     # wide or narrow, deep or flat, long or short: bodies differ in each
-    centre, scale = vector(_VIEW_CENTRE), float(log_normal(rng, 0.03)) * log_normal(rng, 0.03, 3)
+    centre, scale = (
+        vector(_VIEW_CENTRE),
+        float(log_normal(rng, 0.03)) * np.exp(bounded_normal(rng, 1.0, 3) * (0.03, 0.045, 0.04)),
+    )
     # on the back on a table: hardly any roll
     turn = rotation(bounded_normal(rng, 1.0, 3) * (2.5, 2, 2.5))
-    shift = bounded_normal(rng, 1.0, 3) * (8, 7, 10) - turn @ (centre * scale)
+    shift = bounded_normal(rng, 1.0, 3) * (8, 8.5, 11) - turn @ (centre * scale)
     body = canvas.brush(turn, shift, scale, rng, (2.5, 45.0))
     torso = canvas.brush(turn, shift, scale, rng, (3.6, 38.0), (0.7, 8.0))
     slab = body_slab(body, stature, lambda purpose: stream(FAMILY, seed, subject, purpose), _REACH_MM)

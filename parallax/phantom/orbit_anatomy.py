@@ -78,15 +78,15 @@ def _draw_side(
     muscle = {}
     for name, weight in _WEIGHT.items():
         growth = 1.0 + 0.7 * severity * weight * rng.uniform(0.6, 1.3)
-        muscle[name] = float(growth * log_normal(rng, 0.12))
+        muscle[name] = float(growth * log_normal(rng, 0.15))
     # both eyes look at one point, less a few degrees
     look = gaze * (sign, 1.0, 1.0) + bounded_normal(rng, 0.04, 3)
     return Side(
         sign,
-        vector((half_distance_mm, proptosis, 0)) + bounded_normal(rng, 1.0, 3) * (0.6, 0.9, 0.5),
-        vector((16.5, -36, 1)) + bounded_normal(rng, 1.0, 3),
+        vector((half_distance_mm, proptosis, 0)) + bounded_normal(rng, 1.0, 3) * (0.8, 1.6, 0.7),
+        vector((16.5, -36, 1)) + bounded_normal(rng, 1.0, 3) * (1.3, 1.8, 1.3),
         12.0 * float(log_normal(rng, 0.035)),
-        float(log_normal(rng, 0.035)),
+        float(log_normal(rng, 0.05)),
         muscle,
         float(log_normal(rng, 0.09)) * (1 + 0.08 * severity),
         bounded_normal(rng, 0.8, 3),
@@ -229,9 +229,9 @@ def paint_orbits(grid: Grid, seed: int, subject: int, split: Split = SPLIT) -> P
 def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
     rng, disease = stream(FAMILY, seed, subject, "anatomy"), orbit_disease(seed, subject)
     canvas = Canvas(grid, "air", split, _REACH_MM)
-    scale = float(log_normal(rng, 0.045)) * log_normal(rng, 0.03, 3)
+    scale = float(log_normal(rng, 0.05)) * log_normal(rng, 0.035, 3)
     # nodding varies most; a head is laid straight between the cushions of the coil
-    turn = rotation(bounded_normal(rng, 1.0, 3) * (8, 2, 4))
+    turn = rotation(bounded_normal(rng, 1.0, 3) * (9, 2, 5.5))
     shift = bounded_normal(rng, 1.0, 3) * (3.5, 4.0, 4.5) - turn @ (vector(_VIEW_CENTRE) * scale)
     head = canvas.brush(turn, shift, scale, rng, (1.1, 14.0))
     half_distance = 31.5 + 0.5 * float(bounded_normal(rng, 2.8))
