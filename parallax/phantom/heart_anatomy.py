@@ -106,8 +106,8 @@ def _paint_vessels(heart: Brush, body: Brush) -> None:
     """Vessels that nobody labels but that carry the same blood as the labelled chambers; airways."""
     body.fill(tube([(12, -60, 90), (13, -60, 0), (18, -60, -80)], [12, 11.5, 11]), "blood_left")
     body.fill(tube([(34, -56, 90), (32, -55, 0), (22, -48, -70)], [6.5, 7, 7], ((0, 1, 0), 1.4)), "muscle")
-    heart.fill(tube([(26, -30, 93), (14, -48, 90), (11, -60, 72)], [13, 12.5, 12]), "blood_left")
-    heart.fill(tube([(82, -14, 100), (82, -14, 60), (72, -8, 24)], [9, 9.5, 10.5]), "blood_vena_cava")
+    heart.fill(tube([(32, -30, 93), (16, -48, 90), (12, -60, 72)], [13, 12.5, 12]), "blood_left")
+    heart.fill(tube([(87, -17, 100), (87, -17, 60), (74, -8, 24)], [9, 9.5, 10.5]), "blood_vena_cava")
     heart.fill(tube([(56, -14, -90), (59, -10, -45), (62, -2, -16)], [12.5, 12.5, 13]), "blood_unmixed")
     for end in ((-34, -46, 40), (-34, -52, 4), (100, -50, 40), (98, -56, 6)):
         corner = (8 if end[0] < 0 else 66, -36, 0.55 * end[2] + 8)
@@ -209,12 +209,12 @@ def _paint_coronaries(heart: Brush) -> None:
 def _great_vessels(build: Build) -> tuple[list[Shape], list[Shape]]:
     """Pulmonary trunk from front left to behind the aorta; aorta to the right, up and back to the left."""
     trunk = tube(
-        [(9, 25, 33), (10, 12, 50), (15, -6, 60), (27, -22, 62), (54, -33, 58)],
-        build.pulmonary * vector((13.8, 14, 14, 12.5, 11)),
+        [(9, 25, 33), (10, 12, 50), (15, -6, 60), (28, -22, 62), (54, -33, 58), (78, -38, 53)],
+        build.pulmonary * vector((13, 13.2, 13.2, 12, 11, 9)),
     )
-    left = capsule((18, -14, 62), (2, -34, 65), (12.0 * build.pulmonary, 11.0 * build.pulmonary))
+    left = capsule((18, -14, 62), (2, -34, 65), (11.5 * build.pulmonary, 10.5 * build.pulmonary))
     aorta = tube(
-        [(20, -12, 10), (33, 0, 24), (49, 8, 40), (58, 6, 60), (52, -8, 80), (34, -26, 92)],
+        [(20, -12, 10), (35, 0, 24), (53, 8, 40), (62, 6, 60), (57, -8, 80), (40, -26, 92)],
         build.aorta * vector((13.5, 16.2, 15.2, 15.2, 15, 14)),
         pieces=14,
     )
