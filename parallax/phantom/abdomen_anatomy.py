@@ -249,7 +249,7 @@ def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
         float(log_normal(rng, 0.03)) * np.exp(bounded_normal(rng, 1.0, 3) * (0.03, 0.045, 0.04)),
     )
     # on the back on a table: hardly any roll
-    turn = rotation(bounded_normal(rng, 1.0, 3) * (2.5, 2, 2.5))
+    turn = rotation(bounded_normal(rng, 1.0, 3) * (2.5, 2, 2))
     shift = bounded_normal(rng, 1.0, 3) * (8, 8.5, 11) - turn @ (centre * scale)
     body = canvas.brush(turn, shift, scale, rng, (2.5, 45.0))
     torso = canvas.brush(turn, shift, scale, rng, (3.6, 38.0), (0.7, 8.0))

@@ -128,8 +128,10 @@ def _paint_vessels(heart: Brush, body: Brush) -> None:
 
 def _left_ventricle(build: Build, margin_mm: float) -> list[Shape]:
     """A tapered bowl that ends at the plane of the mitral valve; its wall thins out towards the apex."""
-    shape = ((0, 0, -42, 17, 1.0), (0, 0, -20, 20.2, 1.0), (0, 0, 0, 19.6, 1.0), (1, 2, 18, 16, 0.95),
-             (2, 3, 33, 11, 0.85), (1, 4, 45, 4, 0.7))  # fmt: skip
+    shape = (
+        (0, 0, -42, 16.2, 1.0), (0, 0, -20, 19.2, 1.0), (0, 0, 0, 18.8, 1.0), (1, 2, 20, 15.4, 0.95),
+        (2, 3, 37, 10.2, 0.85), (1, 4, 51, 4, 0.7),
+    )  # fmt: skip
     path = [_at(*row[:3]) * build.left for row in shape]
     radii = [row[3] * build.left + row[4] * margin_mm for row in shape]
     return [piece & _above(build, 0.0, 1) for piece in tube(path, radii, pieces=12)]

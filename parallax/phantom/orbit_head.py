@@ -8,7 +8,7 @@ import numpy as np
 
 from parallax.phantom.canvas import Brush
 from parallax.phantom.fields import smooth_field
-from parallax.phantom.geometry import Shape, capsule, ellipsoid, half_space, partitions, vector
+from parallax.phantom.geometry import Shape, ellipsoid, half_space, partitions, vector
 
 _SIDES = (-1.0, 1.0)
 #: Centres of the air cells between the orbits: x right and left, y, z.
@@ -48,11 +48,11 @@ def paint_head(head: Brush, walls: Sequence[Shape], rng: np.random.Generator) ->
 def _brain(head: Brush, rng: np.random.Generator) -> None:
     """Frontal lobes above, temporal lobes behind: grey matter over white, folded, in fluid."""
     canvas = head.canvas
-    lobes = [((0, -56, 62), (57, 63, 44))] + [((side * 44, -66, -6), (24, 29, 30)) for side in _SIDES]
+    lobes = [((0, -56, 57), (57, 63, 44))] + [((side * 44, -66, -6), (24, 29, 30)) for side in _SIDES]
     for centre, semi in lobes:
         head.fill(ellipsoid(centre, semi, power=2.5), "fluid", over=["bone"])
         head.fill(ellipsoid(centre, vector(semi) - 1.4, power=2.5), "brain", over=["bone", "fluid"])
-    head.fill(capsule((0, -40, 62), (0, -20, 62), (1.2, 1.2)), "fluid", over=["brain"])
+    head.fill(ellipsoid((0, -56, 57), (1.2, 63, 44)), "fluid", over=["brain"])
     fold, depth = (smooth_field(rng, canvas.axes_mm, mm, canvas.reach_mm) for mm in (5.0, 7.0))
     grey = canvas.tissue == canvas.index("brain")
     sulcus = grey & (np.abs(fold) < 0.1)
@@ -70,7 +70,7 @@ def _nose(head: Brush, rng: np.random.Generator) -> None:
     head.fill(ellipsoid((0, -13, 0), (14, 27, 18), power=4), "bone")
     head.fill(block, "air")
     centres = [vector(cell) + rng.normal(0, 2.0, 3) for cell in _CELLS]
-    head.fill(partitions(centres, 1.3) & block, "mucosa")
+    head.fill(partitions(centres, 0.9) & block, "mucosa")
     head.fill(ellipsoid((0, -13, 0), (0.9, 26, 40), power=4), "mucosa")
     for side in _SIDES:
         # turbinates hang in the lower nose
