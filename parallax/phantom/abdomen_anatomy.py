@@ -180,7 +180,7 @@ def _paint_retroperitoneum(torso: Brush, slab: Slab, build: Build) -> None:
     s = size["pancreas"]
     radii = vector((13, 14.5, 11, 10.5, 11.5, 9.5)) * s
     torso.fill(tube(path, radii, ((0, 0, 1), 0.82), pieces=14), "pancreas", PANCREAS)
-    slab.put(slab.held_by("pancreas") & (slab.field("lobules", 2.5) > 1.9), "fat")
+    slab.put(slab.held_by("pancreas") & (slab.field("lobules", 2.5) > 2.3), "fat")
     splenic = [p - vector((0, 12, 0)) for p in path[1:]]
     splenic[0] = at("pancreas", 14, 44, 16)
     torso.fill(tube(splenic, [5.2, 5, 4.6, 4.2, 4]), "blood_portal", 0, ["visceral_fat", "fat", "pancreas"])
