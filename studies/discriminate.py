@@ -136,9 +136,19 @@ def seed_ratio(dice: pd.DataFrame) -> pd.DataFrame:
     """SD between methods over SD within a method (seeds), by dataset and condition, in Dice points."""
     means = dice.groupby(["dataset", *CONDITION, "method", "seed"])["value"].mean() * 100
     keys = ["dataset", *CONDITION]
-    within = means.groupby([*keys, "method"]).var(ddof=1).groupby(keys).mean() ** 0.5
+    own = means.groupby([*keys, "method"]).std(ddof=1)
+    within = (own**2).groupby(keys).mean() ** 0.5
+    least_stable = own.groupby(keys).idxmax().map(lambda place: place[-1])
     between = means.groupby([*keys, "method"]).mean().groupby(keys).std(ddof=1)
-    frame = pd.DataFrame({"between": between, "within": within, "ratio": between / within})
+    frame = pd.DataFrame(
+        {
+            "between": between,
+            "within": within,
+            "ratio": between / within,
+            "least_stable": least_stable,
+            "its_sd": own.groupby(keys).max(),
+        }
+    )
     return frame.reset_index()
 
 
@@ -211,9 +221,13 @@ def _ceiling_lines(rows: pd.DataFrame) -> str:
 
 
 def _ratio_lines(rows: pd.DataFrame) -> str:
-    lines = ["| dataset | condition | SD between methods | SD over seeds | ratio |", "|---|---|---|---|---|"]
+    lines = [
+        "| dataset | condition | SD between methods | SD over seeds | ratio | least stable (its SD) |",
+        "|---|---|---|---|---|---|",
+    ]
     lines += [
         f"| `{r.dataset}` | {_condition(r)} | {r.between:.2f} | {r.within:.2f} | {r.ratio:.1f} |"
+        f" `{r.least_stable}` ({r.its_sd:.2f}) |"
         for r in rows.itertuples(index=False)
     ]
     return "\n".join(lines)

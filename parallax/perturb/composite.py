@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from parallax.case import Case, Grid
 from parallax.perturb import elastic, rigid
 from parallax.perturb.displacement import Array, Axes, Field, Vector, measure, needs_pair, warp
+from parallax.perturb.drawn import Drawn
 from parallax.perturb.elastic import ElasticParameters
 from parallax.perturb.rigid import RigidParameters
 
@@ -20,14 +19,13 @@ RIGID_PART = 1 / float(np.hypot(1, 0.4))
 
 
 @dataclass(frozen=True)
-class CompositeParameters:
+class CompositeParameters(Drawn):
     """A rigid motion after an elastic one.
 
     Attributes as in `RigidParameters` and `ElasticParameters`; what is realised is measured on the joint
     field. Its Jacobian determinant is that of the elastic part, as a rigid motion keeps volumes.
     """
 
-    moved: str
     translation_mm: Vector = (0.0, 0.0, 0.0)
     axis: Vector = (0.0, 0.0, 1.0)
     rotation_deg: float = 0.0
@@ -47,16 +45,6 @@ class CompositeParameters:
     def identity(self) -> bool:
         """Whether nothing moves."""
         return self.target_rms_mm == 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; floats keep every bit, so that a replay gives identical voxels."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> CompositeParameters:
-        """Inverse of `to_json`."""
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return CompositeParameters(**plain)
 
 
 def draw(

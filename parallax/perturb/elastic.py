@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from parallax.perturb.displacement import (
     structures,
     warp,
 )
+from parallax.perturb.drawn import Drawn
 from parallax.perturb.spline import Flow, random_flow
 
 #: Makes of an elastic field and a scale the whole field that is applied.
@@ -36,7 +36,7 @@ SMOOTHER = 1.3
 
 
 @dataclass(frozen=True)
-class ElasticParameters:
+class ElasticParameters(Drawn):
     """The flow of a random velocity on B-spline knots; see `parallax.perturb.spline`.
 
     Attributes:
@@ -51,7 +51,6 @@ class ElasticParameters:
         tries: fields drawn, the last of which is used.
     """
 
-    moved: str
     field_seed: int = 0
     knot_mm: float = KNOT_MM
     amplitude_mm: float = 0.0
@@ -67,15 +66,6 @@ class ElasticParameters:
     def identity(self) -> bool:
         """Whether nothing moves."""
         return self.amplitude_mm == 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; floats keep every bit, so that a replay gives identical voxels."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> ElasticParameters:
-        """Inverse of `to_json`."""
-        return ElasticParameters(**values)
 
 
 def draw(

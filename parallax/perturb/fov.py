@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from parallax.case import Case, Volume
 from parallax.perturb.displacement import axis_along, bad_level, structures
+from parallax.perturb.drawn import Drawn
 
 #: Covered fraction at severities 0 to 4.
 SEVERITY_FRACTION = (1.0, 0.9, 0.8, 0.7, 0.6)
 
 
 @dataclass(frozen=True)
-class FovParameters:
+class FovParameters(Drawn):
     """Slices `first` to `first + count - 1` are kept along native axis `axis`; voxel values do not change.
 
     Attributes:
@@ -29,7 +28,6 @@ class FovParameters:
         structures_fraction: share of the structure voxels (label, else image foreground) that is left.
     """
 
-    moved: str
     axis: int = 2
     first: int = 0
     count: int = 0
@@ -42,15 +40,6 @@ class FovParameters:
     def identity(self) -> bool:
         """Whether nothing is cut."""
         return self.count == 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> FovParameters:
-        """Inverse of `to_json`."""
-        return FovParameters(**values)
 
 
 def draw(rng: np.random.Generator, case: Case, *, moved: str, target_fraction: float) -> FovParameters:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from parallax.perturb.displacement import (
     structures,
     warp,
 )
+from parallax.perturb.drawn import Drawn
 
 #: Motion of the lowest structures over that of the diaphragm: kidneys follow it by 0.6 to 0.7 (Song et al.,
 #: JMRI 2011, PMC4539151).
@@ -34,7 +34,7 @@ SLICES_PER_BREATH_HOLD = 8
 
 
 @dataclass(frozen=True)
-class RespiratoryParameters:
+class RespiratoryParameters(Drawn):
     """A shift for each slice: growing towards the diaphragm, with a jump from one breath-hold to the next.
 
     Attributes:
@@ -50,7 +50,6 @@ class RespiratoryParameters:
         measured_over: `label` or `foreground`; empty where nothing moves.
     """
 
-    moved: str
     shift_si_mm: float = 0.0
     shift_ap_mm: float = 0.0
     low_gain: float = 1.0
@@ -69,15 +68,6 @@ class RespiratoryParameters:
     def identity(self) -> bool:
         """Whether nothing moves."""
         return self.target_rms_mm == 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; floats keep every bit, so that a replay gives identical voxels."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> RespiratoryParameters:
-        """Inverse of `to_json`."""
-        return RespiratoryParameters(**values)
 
 
 def draw(rng: np.random.Generator, case: Case, *, moved: str, target_rms_mm: float) -> RespiratoryParameters:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,11 @@ from parallax.perturb.displacement import (
     structures,
     unit_vector,
 )
+from parallax.perturb.drawn import Drawn
 
 
 @dataclass(frozen=True)
-class RigidParameters:
+class RigidParameters(Drawn):
     """A rigid motion x -> R (x - centre) + centre + translation in RAS mm, R about `axis` by `rotation_deg`.
 
     Attributes:
@@ -40,7 +40,6 @@ class RigidParameters:
         measured_over: `label` or `foreground`; empty where nothing moves.
     """
 
-    moved: str
     translation_mm: Vector
     axis: Vector
     rotation_deg: float
@@ -55,16 +54,6 @@ class RigidParameters:
     def identity(self) -> bool:
         """Whether nothing moves."""
         return self.rotation_deg == 0 and not any(self.translation_mm)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; floats keep every bit, so that a replay gives identical voxels."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> RigidParameters:
-        """Inverse of `to_json`."""
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return RigidParameters(**plain)
 
 
 def draw(

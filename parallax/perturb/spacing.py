@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from parallax.case import Case, Volume
 from parallax.perturb.displacement import Array, bad_level, slice_axis
+from parallax.perturb.drawn import Drawn
 
 #: Slice thickness over that of the case at severities 0 to 4; the last makes 8 mm of 2 mm.
 SEVERITY_FACTOR = (1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 @dataclass(frozen=True)
-class SpacingParameters:
+class SpacingParameters(Drawn):
     """Slices of `slice_mm` along native axis `axis`, each the average of what it covers.
 
     Attributes:
@@ -29,7 +30,6 @@ class SpacingParameters:
         slice_mm: slice thickness of the result.
     """
 
-    moved: str
     axis: int = 2
     count: int = 0
     native_slice_mm: float = 0.0
@@ -40,15 +40,6 @@ class SpacingParameters:
     def identity(self) -> bool:
         """Whether nothing changes."""
         return self.count == 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> SpacingParameters:
-        """Inverse of `to_json`."""
-        return SpacingParameters(**values)
 
 
 def draw(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from parallax.case import Case, Grid, Volume
+from parallax.perturb.drawn import Drawn
 
 #: Share of the cases with a wrong partner at severities 0 to 4: errors of 5, 10 and 20 %, then everyone.
 SEVERITY_FRACTION = (0.0, 0.05, 0.1, 0.2, 1.0)
 
 
 @dataclass(frozen=True)
-class SubjectParameters:
+class SubjectParameters(Drawn):
     """The case that a modality is taken from.
 
     Attributes:
@@ -26,7 +27,6 @@ class SubjectParameters:
         swapped_fraction: share of the cases of the part that did.
     """
 
-    moved: str
     donor: str = ""
     offset_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     target_fraction: float = 0.0
@@ -36,16 +36,6 @@ class SubjectParameters:
     def identity(self) -> bool:
         """Whether the case keeps its own modality."""
         return not self.donor
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self) | {"offset_mm": list(self.offset_mm)}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> SubjectParameters:
-        """Inverse of `to_json`."""
-        x, y, z = values["offset_mm"]
-        return SubjectParameters(**{**values, "offset_mm": (x, y, z)})
 
 
 def draw_donors(

@@ -17,6 +17,18 @@ CONFIG = plugin_root() / "config"
 LISTS = sorted((CONFIG / "splits").glob("*.csv"))
 
 
+CHAOS_MR = (1, 2, 3, 5, 8, 10, 13, 15, 19, 20, 21, 22, 31, 32, 33, 34, 36, 37, 38, 39)
+#: Own splits of public datasets: the ids of their labelled cases, and how many train, validate and test.
+OWN = {
+    "mmwhs": ([f"{m}_{n}" for m in ("ct", "mr") for n in range(1001, 1021)], (24, 8, 8)),
+    "mscmrseg": ([f"patient{n}" for n in range(1, 36)], (20, 5, 10)),
+    "chaos-mr": ([f"mr_{n}" for n in CHAOS_MR], (12, 2, 6)),
+    "iseg": ([f"subject-{n}" for n in range(1, 11)], (6, 1, 3)),
+    "brats2020": ([f"BraTS20_Training_{n:03d}" for n in range(1, 370)], (258, 37, 74)),
+    "decathlon-task01": ([f"BRATS_{n:03d}" for n in range(1, 485)], (338, 48, 98)),
+}
+
+
 def draw(index, spec):
     return make_split(index, spec, draw_order(split_rng(spec["seed"]), index["cases"], index["strata"]))
 
@@ -41,6 +53,18 @@ def test_the_list_of_the_left_atria_is_what_was_drawn():
     counts = {"seed": 2018, "train": 56, "validation": 8, "test": 16}
     written = split_spec(config_of("real-la.yaml").datasets["left_atrium"].split)
     assert draw(index, counts) == make_split(index, written, ())
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_own_lists_of_public_datasets_are_what_seed_0_draws(name):
+    ids, (train, validation, test) = OWN[name]
+    strata = {case: case[:2] for case in ids} if name == "mmwhs" else {}
+    counts = {"seed": 0, "train": train, "validation": validation, "test": test}
+    written = read_split_list(f"config/splits/{name}.csv")
+    drawn = draw({"cases": ids, "strata": strata}, counts)
+    assert {part: drawn[part] for part in ("train", "validation", "test")} == {
+        part: sorted(written[part]) for part in ("train", "validation", "test")
+    }
 
 
 def test_the_fixed_test_cases_of_mmwhs():

@@ -63,6 +63,7 @@ def test_the_ratio_is_between_methods_over_seeds():
     assert shifted["within"] == pytest.approx(0.2 / np.sqrt(2))
     assert shifted["between"] == pytest.approx(15 / np.sqrt(2))
     assert shifted["ratio"] == pytest.approx(75)
+    assert shifted["its_sd"] == pytest.approx(0.2 / np.sqrt(2))
 
 
 def test_a_copied_oracle_is_compared_value_by_value():
