@@ -12,7 +12,7 @@ from parallax.phantom.subject import Subject
 FAMILIES = {
     "heart": (heart, "paint_heart", heart.heart_subject, heart_size, 6),
     "abdomen": (abdomen, "paint_abdomen", abdomen.abdomen_subject, abdomen_size, 6),
-    "orbit": (orbit, "paint_orbits", orbit.orbit_subject, orbit_size, 3),
+    "orbit": (orbit, "paint_orbits", orbit.orbit_subject, orbit_size, 5),
 }
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from parallax.case import Grid
 from parallax.phantom.abdomen_anatomy import FAMILY, PHASES, paint_abdomen
 from parallax.phantom.acquire import ct_scan, mr_scan, spin_echo
-from parallax.phantom.canvas import SPLIT, Painted, Split
-from parallax.phantom.fields import balanced_choice, stream
+from parallax.phantom.canvas import SPLIT, Painted, Split, axes_mm
+from parallax.phantom.fields import Array, balanced_choice, stream
 from parallax.phantom.subject import Subject
 from parallax.phantom.tissues import draw_tissues
 
@@ -45,6 +45,13 @@ def _mr_values(rng: np.random.Generator) -> Mapping[str, float]:
     }
 
 
+def _coil(grid: Grid) -> Array:
+    """Array coils on chest and back see the surface better than the depth, by half at 140 mm."""
+    x, y, _ = axes_mm(grid)
+    out = (x[:, None, None] / 140) ** 2 + (y[None, :, None] / 120) ** 2
+    return np.asarray(1 + 0.5 * np.minimum(out, 1.2), dtype=np.float32)
+
+
 def scan_abdomen(
     painted: Painted,
     phase: str,
@@ -63,12 +70,12 @@ def scan_abdomen(
     Returns:
         Images by modality, and what was drawn.
     """
-    noise_hu, snr, bias = ct_rng.uniform(9, 16), mr_rng.uniform(16, 26), mr_rng.uniform(0.1, 0.25)
+    noise_hu, snr, bias = ct_rng.uniform(9, 16), mr_rng.uniform(16, 26), mr_rng.uniform(0.05, 0.2)
     images = {}
     if wanted is None or "CT" in wanted:
         images["CT"] = ct_scan(painted, _ct_values(phase, ct_rng), ct_rng, noise_hu)
     if wanted is None or "MR" in wanted:
-        images["MR"] = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias, bias_mm=110.0)
+        images["MR"] = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias, 110.0, _coil(painted.grid))
     facts: dict[str, str | float] = {
         "phase": phase,
         "ct_noise_hu": float(noise_hu),

@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Grid
+from parallax.phantom.abdomen_body import body_slab, draw_stature
 from parallax.phantom.canvas import SPLIT, Brush, Canvas, Island, Painted, Split, paint_in_slabs
 from parallax.phantom.fields import bounded_normal, log_normal, stream
-from parallax.phantom.geometry import Shape, capsule, cylinder, ellipsoid, half_space, rotation, tube, vector
+from parallax.phantom.geometry import Shape, capsule, ellipsoid, half_space, rotation, tube, vector
+from parallax.phantom.spine import fill_spine
+from parallax.phantom.surround import Slab, fill_bowel, fill_chest, fill_wall
 
 FAMILY = "abdomen"
 #: Label values of AMOS (Ji et al., NeurIPS 2022). 14 and 15, bladder and prostate, lie outside this upper
@@ -24,30 +27,46 @@ AORTA, POSTCAVA, PANCREAS, RIGHT_ADRENAL, LEFT_ADRENAL, DUODENUM = range(8, 14)
 
 PHASES = ("plain",) * 3 + ("arterial",) * 2 + ("portal",) * 5
 
-_VIEW_CENTRE = (2.0, 20.0, 32.0)
+_VIEW_CENTRE = (2.0, 10.0, 32.0)
 #: Half the region in which the deformation is drawn: no grid of this family reaches beyond.
 _REACH_MM = (165.0, 135.0, 105.0)
-_VESSELS = ("aorta", "postcava")
+#: Standard deviation of where an organ lies, along x, y and z (mm), and of how it leans (degrees): AMOS less
+#: what the position of the whole subject adds, and less where the organ would leave its neighbours.
+_MOVES_MM = {
+    "liver": (5, 6, 8),
+    "spleen": (5, 7, 10),
+    "stomach": (7, 9, 13),
+    "gall_bladder": (10, 7, 10),
+    "pancreas": (5, 6, 8),
+    "duodenum": (5, 5, 9),
+    "aorta": (4.0, 2.5, 3.0),
+    "postcava": (3.5, 2.5, 3.0),
+}
+_LEANS_DEG = {"liver": 5, "spleen": 9, "gall_bladder": 12, "right_kidney": 7, "left_kidney": 7}
 
 
 @dataclass(frozen=True)
 class Build:
-    """Linear sizes of one subject's organs relative to the template, and where each is shifted (mm)."""
+    """Linear sizes of one subject's organs relative to the template, where each is shifted, how it leans."""
 
     size: Mapping[str, float]
     shift_mm: Mapping[str, NDArray[np.float64]]
-    fat: float
+    lean_deg: Mapping[str, NDArray[np.float64]]
 
     def place(self, organ: str, *point: float) -> NDArray[np.float64]:
         """A point of the organ in this subject."""
         return vector(point) + self.shift_mm[organ]
+
+    def lean(self, organ: str) -> NDArray[np.float64]:
+        """Rotation of the organ relative to the template."""
+        return rotation(self.lean_deg[organ])
 
 
 def _draw_build(rng: np.random.Generator) -> Build:
     # Standard deviation of the log of the volume: AMOS less what the size of the whole subject adds (0.1);
     # halved for the stomach, whose extremes would leave the field of view.
     volume_sd = {
-        "liver": 0.08,
+        "liver": 0.03,
         "spleen": 0.4,
         "right_kidney": 0.08,
         "left_kidney": 0.08,
@@ -59,163 +78,142 @@ def _draw_build(rng: np.random.Generator) -> Build:
         "esophagus": 0.3,
         "duodenum": 0.3,
         "adrenal": 0.3,
-        "bowel": 0.3,
     }
     size = {organ: float(log_normal(rng, sd / 3)) for organ, sd in volume_sd.items()}
-    shift = {organ: bounded_normal(rng, 2.8 if organ in _VESSELS else 3.8, 3) for organ in volume_sd}
-    return Build(size, shift, float(log_normal(rng, 0.25)))
+    shift = {o: bounded_normal(rng, 1.0, 3) * vector(_MOVES_MM.get(o, (4.0, 4.5, 8.0))) for o in volume_sd}
+    lean = {organ: bounded_normal(rng, float(sd), 3) for organ, sd in _LEANS_DEG.items()}
+    return Build(size, shift, lean)
 
 
-def _paint_body(body: Brush, build: Build) -> None:
-    rim = 12.0 * build.fat
-    body.fill(cylinder((0, 20), (125 + rim, 88 + rim), 2.5), "skin")
-    body.fill(cylinder((0, 20), (122 + rim, 85 + rim), 2.5), "fat")
-    body.fill(cylinder((0, 20), (125, 86), 2.5), "muscle")
-    for k in range(-1, 7):
-        low, high = k * 26.0 - 5, k * 26.0 + 5
-        ring = cylinder((0, 20), (123.5, 84.5), 2.5, (low, high)) - cylinder((0, 20), (118, 79), 2.5)
-        front = half_space((0, 60 - 12 * k, 0), (0, -1, 0))
-        body.fill(ring & front, "rib")
-    body.fill(cylinder((0, 22), (115, 76), 2.5), "visceral_fat")
-    body.fill(cylinder((0, -52), (70, 26), 2.5), "muscle")
-    body.fill(cylinder((0, -66), (5, 22)), "bone")
-    body.fill(cylinder((0, -2), (24, 19), 2.5), "bone")
-    body.fill(cylinder((0, -2), (22, 17), 2.5), "marrow")
-    for k in range(-4, 5):
-        disc = cylinder((0, -2), (23, 18), 2.5, (k * 36 - 4, k * 36 + 4))
-        body.fill(disc, "disc", over=["marrow", "bone"])
-    body.fill(cylinder((0, -26), (9, 8)), "fluid")
-    for side in (-1.0, 1.0):
-        psoas = tube([(side * 30, -6, 50), (side * 36, -4, 0), (side * 46, 4, -80)], [8, 17, 23])
-        body.fill(psoas, "muscle", over=["visceral_fat"])
-
-
-def _paint_lungs(torso: Brush) -> None:
-    """Everything in the cavity above the dome of the diaphragm."""
-    dome = ellipsoid((5, 25, 10), (132, 92, 112), power=2.5)
-    above = cylinder((0, 22), (140, 100), 2.5, (30, 200)) - dome
-    torso.fill(above, "lung", over=["visceral_fat"])
-
-
-def _paint_bowel(torso: Brush, build: Build, rng: np.random.Generator) -> None:
-    """Loops of small bowel and a frame of colon: unlabelled, as bright or dark as what is labelled."""
-    only = ["visceral_fat"]
-    size = build.size["bowel"]
-    colon: list[list[tuple[float, float, float]]] = [
-        [(92, 20, -90), (98, 26, -40), (92, 40, -8)],
-        [(92, 40, -8), (40, 82, -22), (-30, 84, -16), (-88, 44, 16)],
-        [(-88, 44, 16), (-104, 16, -20), (-100, 10, -90)],
-    ]
-    for path in colon:
-        torso.fill(tube(path, [22 * size] * len(path)), "bowel_wall", over=only)
-    for path in colon:
-        torso.fill(tube(path, [18.5 * size] * len(path)), "paste", over=["bowel_wall"])
-        gas = tube([(x, y + 8, z) for x, y, z in path], [12 * size] * len(path))
-        torso.fill(gas, "gas", over=["paste"])
-    for _ in range(14):
-        centre = vector((rng.uniform(-70, 70), rng.uniform(38, 80), rng.uniform(-85, -12)))
-        reach = rng.normal(size=3) * (22, 9, 9)
-        content = str(rng.choice(["fluid", "paste", "fluid", "gas"]))
-        loop, lumen = (capsule(centre - reach, centre + reach, (r, r)) for r in (12.5, 9.5))
-        torso.fill(loop, "bowel_wall", over=only)
-        torso.fill(lumen, content, over=["bowel_wall"])
-
-
-def _liver(build: Build) -> list[Shape]:
-    s, at = build.size["liver"], build.place
-    right = ellipsoid(at("liver", 71, 30, 58), vector((60, 74, 73)) * s, rotation((0, 14, -12)), 2.5)
-    left = ellipsoid(at("liver", 12, 62, 76), vector((64, 31, 36)) * s, rotation((0, -12, 6)), 2.5)
-    return [right, left]
-
-
-def _paint_liver(torso: Brush, build: Build) -> None:
-    at, only = build.place, ["visceral_fat"]
-    torso.fill(_liver(build), "liver", LIVER, over=only)
-    portal = at("liver", 48, 46, 52)
-    for end in ((92, 30, 66), (80, 62, 44), (30, 66, 76), (86, 12, 40)):
-        branch = capsule(portal, at("liver", *end), (5.5, 3.0))
-        torso.fill(branch, "blood_portal", label=None, over=["liver"])
-    for end in ((84, 40, 92), (52, 70, 92), (90, 8, 76)):
-        vein = capsule((22, 32, 104), at("liver", *end), (5.0, 2.5))
-        torso.fill(vein, "blood_portal", label=None, over=["liver"])
-    bladder = ellipsoid(at("gall_bladder", 60, 72, 10), vector((14, 15, 28)) * build.size["gall_bladder"])
+def _paint_liver(torso: Brush, slab: Slab, build: Build) -> None:
+    s, at, only = build.size["liver"], build.place, ["visceral_fat"]
+    lean = build.lean("liver")
+    right = ellipsoid(at("liver", 69, 30, 58), vector((68, 84, 92)) * s, lean @ rotation((0, 14, -12)), 2.5)
+    left = ellipsoid(at("liver", 17, 64, 76), vector((67, 35, 44)) * s, lean @ rotation((0, -12, 6)), 2.5)
+    torso.fill([right, left], "liver", LIVER, over=only)
+    tree: list[Shape] = []
+    porta, turn = at("liver", 40, 46, 50), at("liver", 62, 36, 56)
+    tree += [capsule((34, 44, 40), porta, (7, 6.5)), capsule(porta, turn, (6, 5))]
+    tree += [capsule(porta, at("liver", 8, 66, 70), (5, 3))]
+    for fork in ((84, 22, 72), (84, 40, 40), (66, 62, 62)):
+        tree.append(capsule(turn, at("liver", *fork), (4.2, 3)))
+        for away in ((14, 12, 14), (16, -12, -10)):
+            tree.append(capsule(at("liver", *fork), at("liver", *(vector(fork) + away)), (3, 1.6)))
+    for end in ((98, 34, 74), (56, 70, 74), (92, 0, 62), (4, 72, 84)):
+        bend = 0.5 * (vector((26, 38, 100)) + at("liver", *end)) + vector((0, 0, 8))
+        tree += tube([(26, 38, 104), bend, at("liver", *end)], [5.2, 4, 2], pieces=5)
+    torso.fill(tree, "blood_portal", label=None, over=["liver"])
+    slab.put(slab.held_by("liver") & (slab.tubes("liver", 1.4, 9.0) < 1), "blood_portal")
+    bladder = ellipsoid(
+        at("gall_bladder", 58, 74, 10),
+        vector((12.5, 14.5, 29)) * build.size["gall_bladder"],
+        build.lean("gall_bladder") @ rotation((28, 0, 0)),
+    )
     torso.fill(bladder, "bile", GALL_BLADDER, over=["visceral_fat", "liver"])
 
 
-def _paint_stomach(torso: Brush, build: Build, rng: np.random.Generator) -> None:
-    s, at, only = build.size["stomach"], build.place, ["visceral_fat"]
+def _paint_stomach(torso: Brush, slab: Slab, build: Build, rng: np.random.Generator) -> None:
+    """Fundus under the diaphragm, body to the left and in front, antrum across the midline."""
+    s, at = build.size["stomach"], build.place
     path = [
-        at("stomach", *p) for p in ((-46, 26, 98), (-58, 44, 76), (-46, 64, 48), (-18, 74, 28), (14, 68, 26))
+        at("stomach", *p)
+        for p in ((-44, 16, 100), (-60, 40, 80), (-54, 66, 50), (-30, 78, 22), (2, 76, 14), (26, 64, 24))
     ]
-    radii = vector((24, 31, 27)) * s
-    outer = tube(path, [*radii, 19 * s, 13 * s])
-    inner = tube(path, [*(radii - 4.5), 19 * s - 4.5, 13 * s - 4.5])
-    torso.fill(outer, "stomach_wall", STOMACH, over=[*only, "liver"])
-    content = str(rng.choice(["fluid", "paste"]))
-    torso.fill(inner, content, label=None, over=["stomach_wall"])
-    level = half_space((0, at("stomach", 0, rng.uniform(52, 72), 0)[1], 0), (0, 1, 0))
-    torso.fill([piece & level for piece in inner], "gas", label=None, over=["stomach_wall", content])
+    radii = vector((26, 31, 27, 22.5, 18, 11)) * s
+    torso.fill(
+        tube(path, radii, ((0, 1, 0), 1.15), 14), "stomach_wall", STOMACH, over=["visceral_fat", "liver"]
+    )
+    wall = 4.0 + np.maximum(radii - 20, 0) * 0.08
+    content, share = str(rng.choice(["fluid", "paste"])), float(rng.uniform(0.1, 0.6))
+    lumen = tube(path, radii - wall, ((0, 1, 0), 1.2), 14)
+    torso.fill(lumen, content, label=None, over=["stomach_wall"])
+    inside = slab.held_by(content) & (slab.canvas.label == STOMACH)
+    slab.put(inside & (slab.tubes("folds", 1.3, 5.0) < 1), "stomach_wall")
+    level = at("stomach", 0, 92 - 40 * share, 0)[1]
+    gas = half_space((0, level, 0), (0, 1, 0))
+    torso.fill([piece & gas for piece in lumen], "gas", label=None, over=["stomach_wall", content])
 
 
 def _paint_kidney(torso: Brush, build: Build, side: float) -> None:
+    """A bean in fat: pyramids round a sinus that holds fat and opens forward and to the middle."""
     organ, label = ("right_kidney", RIGHT_KIDNEY) if side > 0 else ("left_kidney", LEFT_KIDNEY)
-    centre, s = build.place(organ, side * 60, -2, -2 if side > 0 else 3), build.size[organ]
-    axes = rotation((-8, side * 10, side * 25))
-    semi = vector((25, 26.5, 51)) * (s * (0.985 if side > 0 else 1.055))
-    hilum = centre + axes @ vector((-side * 19, 4, 0))
-    torso.fill(ellipsoid(centre, semi + 9, axes), "visceral_fat")
-    torso.fill(ellipsoid(centre, semi, axes), "kidney_cortex", label)
-    torso.fill(ellipsoid(centre, semi - 8, axes), "kidney_medulla", label=None, over=["kidney_cortex"])
-    torso.fill(
-        ellipsoid(hilum, vector((15, 8, 22)) * s, axes),
-        "visceral_fat",
-        over=["kidney_cortex", "kidney_medulla"],
-    )
-    ends = (0.6 * hilum + 0.4 * vector((side * 12, 28, 4)), (side * 10, 30, 6))
-    torso.fill(
-        [capsule(hilum, ends[0], (6, 5)), capsule(ends[0], ends[1], (5, 5))],
-        "blood_vein",
-        over=["visceral_fat"],
-    )
+    centre, s = build.place(organ, side * 61, -1, -3 if side > 0 else 3), build.size[organ]
+    axes = build.lean(organ) @ rotation((-9, side * 9, side * 38))
+    semi = vector((25.5, 23.5, 50)) * s
+    inward, forward, up = -side * axes[:, 0], axes[:, 1], axes[:, 2]
+    # most of the fat round a kidney lies behind it and to the side
+    round_it = ellipsoid(centre - 2 * inward - 3 * forward, semi + vector((6, 8, 9)), axes)
+    torso.fill(round_it, "fat", over=["visceral_fat", "muscle"])
+    torso.fill(ellipsoid(centre, semi, axes, 2.5), "kidney_cortex", label)
+    for height in (-0.62, -0.22, 0.2, 0.62):
+        for turn in (-1.25, -0.4, 0.4, 1.25):
+            out = -inward * np.cos(turn) * semi[0] + forward * np.sin(turn) * semi[1]
+            narrow = float(np.sqrt(1 - height**2))
+            start = centre + up * (height * 0.75 * semi[2]) + 0.3 * out + inward * 2
+            stop = centre + up * (height * semi[2]) + (0.7 * narrow) * out
+            torso.fill(capsule(start, stop, (2.2 * s, 5.4 * s)), "kidney_medulla", None, ["kidney_cortex"])
+    hilum = centre + inward * (semi[0] - 3)
+    sinus = ellipsoid(centre + inward * 7 * s, vector((13, 6.5, 23)) * s, axes)
+    mouth = capsule(centre + inward * 8, hilum + inward * 8, (4.5 * s, 6 * s), (up, 0.5))
+    torso.fill([sinus, mouth], "fat", 0, ["kidney_cortex", "kidney_medulla"])
+    pelvis = capsule(centre + inward * 6 - forward * 2, hilum + inward * 6, (4.5, 3.5), (forward, 1.4))
+    torso.fill(pelvis, "fluid", 0, ["fat", "visceral_fat"])
+    great = (12.0, 34.0, 4.0) if side > 0 else (-14.0, 42.0, 6.0)
+    vein = tube([centre + inward * 8 + forward * 3, hilum + inward * 8 + forward * 6, great], [3, 4.2, 4.6])
+    artery = capsule(hilum + inward * 6, (-8, 26, 8), (2.4, 3.0))
+    torso.fill(vein, "blood_vein", 0, ["fat", "visceral_fat"])
+    torso.fill(artery, "blood_artery", 0, ["fat", "visceral_fat"])
 
 
-def _paint_retroperitoneum(torso: Brush, build: Build) -> None:
+def _paint_retroperitoneum(torso: Brush, slab: Slab, build: Build) -> None:
     at, size = build.place, build.size
-    loop = [at("duodenum", *p) for p in ((36, 52, 22), (52, 46, 4), (42, 40, -22), (4, 38, -26))]
-    outer = vector((14, 15, 15, 13)) * size["duodenum"]
+    loop = [
+        at("duodenum", *p) for p in ((34, 56, 24), (52, 46, 6), (46, 40, -20), (22, 42, -30), (-14, 42, -20))
+    ]
+    outer = vector((13.5, 14.5, 14, 12.5, 11)) * size["duodenum"]
     torso.fill(tube(loop, outer), "bowel_wall", DUODENUM)
-    torso.fill(tube(loop, outer - 4), "fluid", label=None, over=["bowel_wall"])
+    torso.fill(tube(loop, outer - 3.6), "fluid", label=None, over=["bowel_wall"])
     path = [
-        at("pancreas", *p) for p in ((30, 44, 2), (14, 50, 16), (-14, 54, 28), (-42, 42, 36), (-66, 24, 44))
+        at("pancreas", *p)
+        for p in ((32, 46, -2), (24, 50, 14), (2, 60, 22), (-22, 54, 32), (-46, 38, 38), (-70, 20, 46))
     ]
     s = size["pancreas"]
-    torso.fill(tube(path, [17 * s, 14 * s, 13.5 * s, 13.5 * s, 11.5 * s], pieces=12), "pancreas", PANCREAS)
-    splenic = [p - vector((0, 12, 2)) for p in path[1:]]
-    torso.fill(tube(splenic, [5.5, 5, 5, 5]), "blood_portal", over=["visceral_fat", "pancreas"])
-    torso.fill(
-        capsule(path[1] - vector((0, 10, 0)), (46, 46, 52), (6.5, 7)),
-        "blood_portal",
-        over=["visceral_fat"],
-    )
-    torso.fill(capsule((2, 44, 10), (4, 52, -80), (5, 6)), "blood_portal", over=["visceral_fat"])
+    radii = vector((13, 14.5, 11, 10.5, 11.5, 9.5)) * s
+    torso.fill(tube(path, radii, ((0, 0, 1), 0.82), pieces=14), "pancreas", PANCREAS)
+    slab.put(slab.held_by("pancreas") & (slab.field("lobules", 2.5) > 2.3), "fat")
+    splenic = [p - vector((0, 12, 0)) for p in path[1:]]
+    splenic[0] = at("pancreas", 14, 44, 16)
+    torso.fill(tube(splenic, [5.2, 5, 4.6, 4.2, 4]), "blood_portal", 0, ["visceral_fat", "fat", "pancreas"])
+    torso.fill(capsule(splenic[0], (36, 45, 44), (6.2, 6.5)), "blood_portal", over=["visceral_fat"])
+    torso.fill(capsule(splenic[0], (6, 54, -80), (5, 5.5)), "blood_portal", over=["visceral_fat"])
     cava = tube(
-        [at("postcava", *p) for p in ((24, 30, 140), (24, 32, 70), (23, 31, 0), (19, 29, -90))],
-        vector((12.4, 12, 12, 11.6)) * size["postcava"],
-        ((0, 1, 0), 1.15),
+        [
+            at("postcava", *p)
+            for p in ((20, 50, 128), (23, 38, 100), (24, 32, 60), (21, 31, 0), (17, 32, -90))
+        ],
+        vector((12.5, 13.5, 13, 12.5, 12.5)) * size["postcava"],
+        ((0, 1, 0), 1.4),
     )
     torso.fill(cava, "blood_vein", POSTCAVA)
     aorta = tube(
-        [at("aorta", *p) for p in ((-10, 24, 140), (-10, 30, 70), (-8, 31, 0), (-4, 29, -90))],
-        vector((13.5, 13.5, 12.5, 11.5)) * size["aorta"],
+        [
+            at("aorta", *p)
+            for p in ((-14, 14, 140), (-12, 21, 90), (-7, 28, 40), (-6, 32, -20), (-4, 33, -90))
+        ],
+        vector((12, 11.8, 11.2, 10.2, 9.4)) * size["aorta"],
     )
     torso.fill(aorta, "blood_artery", AORTA)
+    top = at("aorta", -7, 36, 32)
+    steps = [vector(step) for step in ((0, 0, 0), (2, 20, -12), (4, 26, -50), (8, 30, -110))]
+    mesenteric = tube([top + step for step in steps], [3.6, 3.6, 3.4, 3])
+    torso.fill(mesenteric, "blood_artery", 0, ["visceral_fat", "fat"])
 
 
 def _paint_small_organs(torso: Brush, build: Build) -> None:
     """Esophagus and adrenal glands: a few voxels wide, for fine grids."""
-    at, size, free = build.place, build.size, ["visceral_fat", "lung"]
-    path = [at("esophagus", *p) for p in ((-6, 52, 145), (-9, 51, 118), (-22, 46, 102), (-38, 38, 96))]
-    radii = vector((8, 7.5, 7.5, 8)) * size["esophagus"]
+    at, size, free = build.place, build.size, ["visceral_fat", "fat", "lung", "muscle"]
+    path = [at("esophagus", *p) for p in ((-4, 25, 145), (-9, 32, 120), (-20, 40, 104), (-36, 36, 97))]
+    radii = vector((9, 8.5, 8.5, 9)) * size["esophagus"]
     torso.fill(tube(path, radii), "bowel_wall", ESOPHAGUS, over=free)
     torso.fill(tube(path[:2], [2.5, 2.5], pieces=3), "gas", label=None, over=["bowel_wall"])
     glands = ((RIGHT_ADRENAL, (33, 8, 47), (-35, 20)), (LEFT_ADRENAL, (-32, 20, 41), (-25, 35)))
@@ -224,16 +222,6 @@ def _paint_small_organs(torso: Brush, build: Build) -> None:
             semi = vector((3.0, 11.5, 16)) * size["adrenal"]
             limb = ellipsoid(at("adrenal", *point), semi, rotation((0, 0, turn_deg)))
             torso.fill(limb, "adrenal", label, over=["visceral_fat"])
-
-
-def _islands(rng: np.random.Generator) -> Mapping[str, Island]:
-    """Fat between the fibres of muscle, more in some subjects; vessels and strands in the mesentery."""
-    fatty = float(rng.uniform(0.08, 0.4))
-    return {
-        "muscle": Island("fat", fatty),
-        "visceral_fat": Island("strand", 0.08),
-        "fat": Island("strand", 0.04),
-    }
 
 
 def paint_abdomen(grid: Grid, seed: int, subject: int, split: Split = SPLIT) -> Painted:
@@ -253,27 +241,34 @@ def paint_abdomen(grid: Grid, seed: int, subject: int, split: Split = SPLIT) -> 
 
 def _paint_part(grid: Grid, seed: int, subject: int, split: Split) -> Painted:
     rng = stream(FAMILY, seed, subject, "anatomy")
-    build = _draw_build(rng)
+    build, stature = _draw_build(rng), draw_stature(rng)
     canvas = Canvas(grid, "air", split, _REACH_MM)
-    centre, scale = vector(_VIEW_CENTRE), float(log_normal(rng, 0.035))
-    turn = rotation(bounded_normal(rng, 1.0, 3) * (4, 4, 7))
-    shift = bounded_normal(rng, 1.0, 3) * (8, 7, 9) - turn @ centre * scale
-    body = canvas.brush(turn, shift, scale, rng, 2.5, 45.0)
-    torso = canvas.brush(turn, shift, scale, rng, 3.6, 38.0)
-    _paint_body(body, build)
-    _paint_lungs(torso)
+    # wide or narrow, deep or flat, long or short: bodies differ in each
+    centre, scale = (
+        vector(_VIEW_CENTRE),
+        float(log_normal(rng, 0.03)) * np.exp(bounded_normal(rng, 1.0, 3) * (0.03, 0.045, 0.04)),
+    )
+    # on the back on a table: hardly any roll
+    turn = rotation(bounded_normal(rng, 1.0, 3) * (2.5, 2, 2))
+    shift = bounded_normal(rng, 1.0, 3) * (8, 8.5, 11) - turn @ (centre * scale)
+    body = canvas.brush(turn, shift, scale, rng, (2.5, 45.0))
+    torso = canvas.brush(turn, shift, scale, rng, (3.6, 38.0), (0.7, 8.0))
+    slab = body_slab(body, stature, lambda purpose: stream(FAMILY, seed, subject, purpose), _REACH_MM)
+    fill_wall(slab)
+    fill_spine(slab)
+    fill_chest(slab)
     for side in (1.0, -1.0):
         _paint_kidney(torso, build, side)
     spleen = ellipsoid(
-        build.place("spleen", -92, 4, 58),
-        vector((29, 46, 63)) * build.size["spleen"],
-        rotation((20, -14, -25)),
+        build.place("spleen", -88, 2, 58),
+        vector((32, 52, 70)) * build.size["spleen"],
+        build.lean("spleen") @ rotation((20, -14, -25)),
     )
     torso.fill(spleen, "spleen", SPLEEN, over=["visceral_fat"])
-    _paint_retroperitoneum(torso, build)
+    _paint_retroperitoneum(torso, slab, build)
     _paint_small_organs(torso, build)
-    _paint_liver(torso, build)
-    _paint_stomach(torso, build, rng)
-    _paint_bowel(torso, build, rng)
-    canvas.speckle(rng, 6.0, _islands(rng))
+    _paint_liver(torso, slab, build)
+    _paint_stomach(torso, slab, build, rng)
+    fill_bowel(slab)
+    canvas.speckle(rng, 2.5, {"visceral_fat": Island("strand", 0.08)})
     return canvas.finish()

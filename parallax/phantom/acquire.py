@@ -102,6 +102,7 @@ def mr_scan(
     snr: float,
     bias: float,
     bias_mm: float = 60.0,
+    coil: Array | None = None,
 ) -> NDArray[np.int16]:
     """An MR magnitude image in arbitrary units.
 
@@ -112,9 +113,11 @@ def mr_scan(
         snr: 90th percentile of the image over the standard deviation of the Rician noise.
         bias: standard deviation of the logarithm of the bias field.
         bias_mm: length over which the bias field varies.
+        coil: how strongly the receiving coils see each voxel, an array that can be broadcast to the image.
     """
     image = np.abs(_mixed(painted, signal))
     image *= 1 + np.float32(0.04) * _texture(rng, painted.grid)
+    image *= np.float32(1) if coil is None else coil
     image *= np.exp(np.float32(bias) * smooth_field(rng, axes_mm(painted.grid), bias_mm))
     level = float(np.percentile(image, 90))
     real, imaginary = rng.standard_normal((2, *image.shape), dtype=np.float32) * np.float32(level / snr)

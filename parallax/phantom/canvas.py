@@ -135,31 +135,32 @@ class Canvas:
         self,
         turn: NDArray[np.float64],
         shift_mm: ArrayLike,
-        scale: float,
+        scale: ArrayLike,
         rng: np.random.Generator,
-        warp_rms_mm: float,
-        correlation_mm: float,
+        *warps_mm: tuple[float, float],
     ) -> Brush:
         """A brush for anatomy coordinates q, which lie at scanner coordinates shift + scale * turn @ (q - u).
 
         Args:
             turn: rotation from anatomy to scanner axes.
             shift_mm: scanner position of the anatomy's origin.
-            scale: size of this subject relative to the template.
+            scale: size of this subject relative to the template, one number or one along each axis.
             rng: source of the deformation u, a smooth function of the scanner coordinates.
-            warp_rms_mm: RMS of each component of u; about correlation / 8 or less keeps it one-to-one.
-            correlation_mm: length over which u varies.
+            warps_mm: of each part of u, the RMS of a component and the length over which it varies; an RMS
+                of about an eighth of that length or less keeps the deformation one-to-one.
         """
         x, y, z = np.meshgrid(*self.axes_mm, indexing="ij", sparse=True)
-        inverse, shift = (turn.T / scale).astype(np.float32), vector(shift_mm).astype(np.float32)
-        points, reach = [], 0.0
-        for row in inverse:
-            u = np.float32(warp_rms_mm) * smooth_field(rng, self.axes_mm, correlation_mm, self.reach_mm)
-            reach = max(reach, float(np.abs(u).max()))
+        size = np.broadcast_to(vector(scale), 3)
+        inverse, shift = (turn.T / size[:, None]).astype(np.float32), vector(shift_mm).astype(np.float32)
+        points, reach = [], np.zeros(3)
+        for axis, row in enumerate(inverse):
+            fields = (r * smooth_field(rng, self.axes_mm, c, self.reach_mm) for r, c in warps_mm)
+            u = np.asarray(sum(fields), dtype=np.float32)
+            reach[axis] = np.abs(u).max()
             points.append(row[0] * (x - shift[0]) + row[1] * (y - shift[1]) + row[2] * (z - shift[2]) + u)
         to_world = np.eye(4)
-        to_world[:3, :3], to_world[:3, 3] = turn * scale, shift
-        return Brush(self, (points[0], points[1], points[2]), to_world, reach * scale)
+        to_world[:3, :3], to_world[:3, 3] = turn * size, shift
+        return Brush(self, (points[0], points[1], points[2]), to_world, reach)
 
     def speckle(self, rng: np.random.Generator, correlation_mm: float, islands: Mapping[str, Island]) -> None:
         """Islands of one tissue in another where nothing is labelled: fat in muscle, strands in fat.
@@ -203,13 +204,13 @@ class Brush:
         canvas: painted on.
         points: anatomy coordinates (mm) of every fine voxel.
         to_world: 4x4, anatomy to scanner coordinates without the deformation.
-        reach_mm: largest deformation.
+        reach_mm: largest deformation along each anatomy axis.
     """
 
     canvas: Canvas
     points: Points
     to_world: NDArray[np.float64]
-    reach_mm: float
+    reach_mm: NDArray[np.float64]
 
     def fill(
         self,
@@ -245,7 +246,7 @@ class Brush:
         ends = np.stack([shape.low, shape.high])
         corners = np.stack(np.meshgrid(ends[:, 0], ends[:, 1], ends[:, 2], indexing="ij"), -1).reshape(-1, 3)
         world = corners @ self.to_world[:3, :3].T + self.to_world[:3, 3]
-        margin = np.sqrt(3) * self.reach_mm + max(self.canvas.grid.spacing_mm)
+        margin = np.abs(self.to_world[:3, :3]) @ self.reach_mm + max(self.canvas.grid.spacing_mm)
         low, high = world.min(axis=0) - margin, world.max(axis=0) + margin
         cuts = [np.searchsorted(axis, (lo, hi)) for axis, lo, hi in zip(axes, low, high, strict=True)]
         return (slice(*cuts[0]), slice(*cuts[1]), slice(*cuts[2]))

@@ -71,6 +71,18 @@ def smooth_field(
     return np.ascontiguousarray(field)
 
 
+def winding_tubes(first: Array, second: Array, radius_mm: float, correlation_mm: float) -> Array:
+    """Winding tubes about the common zeros of two smooth fields: 1 on their surface, 0 on their axes.
+
+    Args:
+        first, second: fields of `smooth_field` with this correlation.
+        radius_mm: mean radius of a tube.
+        correlation_mm: of the fields.
+    """
+    slope = 1 / (np.sqrt(2) * correlation_mm)  # root mean square, by the kernel of the fields
+    return np.asarray(np.hypot(first, second) / np.float32(slope * radius_mm), dtype=np.float32)
+
+
 def _spread(values: Array, coordinate: Array, knot: NDArray[np.float64]) -> Array:
     """Gaussian sums of the nearest knots along the first axis; no BLAS, whose bytes depend on threads."""
     pitch = float(knot[1] - knot[0])

@@ -21,9 +21,10 @@ from parallax.phantom.fields import Array, stream
 from parallax.phantom.label_shapes import LabelMap, LabelShape, label_shapes, sample_shapes
 from parallax.phantom.spine import fill_spine
 from parallax.phantom.subject import Subject
-from parallax.phantom.surround import FAMILY, Mask, Slab, fill_bowel, fill_chest, fill_wall
-from parallax.phantom.torso import plan_torso
+from parallax.phantom.surround import Mask, Slab, fill_bowel, fill_chest, fill_wall
+from parallax.phantom.torso import Torso, plan_torso
 
+FAMILY = "from_labels"
 PHASES = ("plain", "arterial", "portal")
 _PHASE_SHARES = (0.3, 0.2, 0.5)
 #: How far a body reaches beyond its organs: right and left, behind and in front, below and above (mm).
@@ -153,7 +154,7 @@ def _paint(
 
     def paint(part: Grid) -> Painted:
         canvas = Canvas(part, "air")
-        slab = Slab.of(canvas, torso, seed, case)
+        slab = _slab(canvas, torso, seed, case)
         fill_wall(slab)
         fill_bowel(slab)
         fill_chest(slab)
@@ -164,6 +165,19 @@ def _paint(
         return Painted(part, canvas.tissue, tuple(canvas.names), label)
 
     return paint_in_slabs(paint, grid, SPLIT)
+
+
+def _slab(canvas: Canvas, torso: Torso, seed: int, case: str) -> Slab:
+    """The whole of a canvas, in coordinates of the planned body."""
+    axes, dome = canvas.axes_mm, torso.dome(canvas.axes_mm)
+    height = axes[2][None, None, :]
+    above = None if dome is None else np.asarray(height - dome, dtype=np.float32)
+    top = 0.0 if torso.dome_mm is None else float(torso.dome_mm.max()) - torso.level_mm
+    x, y, angle, distance, beyond = torso.polar(axes)
+    return Slab(
+        canvas, lambda purpose: _rng(seed, case, purpose), torso.half_mm, torso.fat, canvas.tissue, axes,
+        x, y, height - np.float32(torso.level_mm), angle, distance, beyond, above, top,
+    )  # fmt: skip
 
 
 def _stomach(shapes: Sequence[LabelShape], names: Mapping[int, str], rng: np.random.Generator) -> Lumen:

@@ -121,6 +121,32 @@ def cylinder(
     return Shape(vector((cx - sx, cy - sy, z0)), vector((cx + sx, cy + sy, z1)), level)
 
 
+def partitions(centres_mm: Sequence[ArrayLike], wall_mm: float) -> Shape:
+    """Thin walls half-way between neighbouring centres, as between air cells.
+
+    Args:
+        centres_mm: of the cells; walls reach at most 20 mm beyond the box of all centres.
+        wall_mm: thickness.
+    """
+    points = np.stack([vector(c) for c in centres_mm])
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2).astype(np.float32)
+
+    def level(p: Points) -> Array:
+        # of squared distances the two least give the distance from the plane half-way between their centres
+        shape = np.broadcast_shapes(*(q.shape for q in p))
+        near, second = np.full((2, *shape), _FAR_MM**2, np.float32)
+        nearest, other = np.zeros((2, *shape), np.intp)
+        for i, c in enumerate(points.astype(np.float32)):
+            far = (p[0] - c[0]) ** 2 + (p[1] - c[1]) ** 2 + (p[2] - c[2]) ** 2
+            first, beaten = far < near, far < second
+            other = np.where(first, nearest, np.where(beaten, i, other))
+            second = np.where(first, near, np.where(beaten, far, second))
+            nearest, near = np.where(first, i, nearest), np.minimum(near, far)
+        return np.asarray((second - near) / (2 * apart[nearest, other]) - wall_mm / 2, dtype=np.float32)
+
+    return Shape(points.min(axis=0) - 20, points.max(axis=0) + 20, level)
+
+
 def capsule(
     start: ArrayLike,
     stop: ArrayLike,
@@ -143,7 +169,8 @@ def capsule(
 
     def level(p: Points) -> Array:
         q = [p[i] - a32[i] for i in range(3)]
-        t = np.clip((q[0] * d32[0] + q[1] * d32[1] + q[2] * d32[2]) * inverse, 0, 1)
+        t = q[0] * (d32[0] * inverse) + q[1] * (d32[1] * inverse) + q[2] * (d32[2] * inverse)
+        t = np.minimum(np.maximum(t, 0), 1)
         e = [q[i] - t * d32[i] for i in range(3)]
         squared = e[0] * e[0] + e[1] * e[1] + e[2] * e[2]
         if thin is not None:

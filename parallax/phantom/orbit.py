@@ -9,8 +9,8 @@ import numpy as np
 
 from parallax.case import Grid
 from parallax.phantom.acquire import enhanced, mr_scan, spin_echo
-from parallax.phantom.canvas import SPLIT, Split
-from parallax.phantom.fields import log_normal, stream
+from parallax.phantom.canvas import SPLIT, Split, axes_mm
+from parallax.phantom.fields import Array, log_normal, stream
 from parallax.phantom.orbit_anatomy import FAMILY, Disease, orbit_disease, paint_orbits
 from parallax.phantom.subject import Subject
 from parallax.phantom.tissues import Tissue, draw_tissues
@@ -40,7 +40,7 @@ def _contrasts(tissues: Mapping[str, Tissue], rng: np.random.Generator) -> Mappi
     }
     dose = float(log_normal(rng, 0.15))
     after = {name: enhanced(t, dose * uptake.get(name, 0.0)) for name, t in tissues.items()}
-    weak, strong = float(rng.uniform(0.16, 0.26)), float(rng.uniform(0.18, 0.28))
+    weak, strong = float(rng.uniform(0.12, 0.2)), float(rng.uniform(0.18, 0.28))
     signal = {
         "T1": {name: spin_echo(t, 600.0, 12.0) for name, t in tissues.items()},
         "T1c": {name: spin_echo(t, 600.0, 12.0, weak) for name, t in after.items()},
@@ -49,6 +49,11 @@ def _contrasts(tissues: Mapping[str, Tissue], rng: np.random.Generator) -> Mappi
     for contrast in signal.values():
         contrast["vessel"] *= 0.6  # flow void
     return signal
+
+
+def _coil(grid: Grid) -> Array:
+    """A head coil sees the face 1.5 times as well as what lies 75 mm behind it."""
+    return np.asarray(np.exp(axes_mm(grid)[1] / 180)[None, :, None], dtype=np.float32)
 
 
 def orbit_subject(
@@ -70,8 +75,8 @@ def orbit_subject(
     numbers: dict[str, float] = {"severity": disease.severity, "activity": disease.activity}
     for modality, values in signal.items():
         own = stream(FAMILY, seed, subject, modality)
-        snr, bias = float(own.uniform(16, 26)), float(own.uniform(0.08, 0.2))
+        snr, bias = float(own.uniform(16, 26)), float(own.uniform(0.05, 0.16))
         numbers[f"{modality}_snr"] = snr
         if wanted is None or modality in wanted:
-            images[modality] = mr_scan(painted, values, own, snr, bias, bias_mm=45.0)
+            images[modality] = mr_scan(painted, values, own, snr, bias, 60.0, _coil(painted.grid))
     return Subject(grid, images, painted.label, {**facts, **numbers})

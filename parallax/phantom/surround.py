@@ -1,27 +1,26 @@
-"""What fills the body between the organs of a label map: wall, ribs, lungs, heart, fat and bowel.
+"""What fills the body between the organs: wall, ribs, lungs, heart, fat and bowel.
 
-Every millimetre below is a textbook size or was read off axial CT; coordinates are those of `Torso.polar`.
+Shared by the abdomen phantom and by bodies built round a label map. Every millimetre below is a textbook size
+or was read off axial CT; coordinates are those of `Slab`.
 """
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parallax.phantom.canvas import Canvas
-from parallax.phantom.fields import Array, Axes, smooth_field, stream
-from parallax.phantom.torso import Torso
+from parallax.phantom.fields import Array, Axes, smooth_field, winding_tubes
 
-FAMILY = "from_labels"
 #: Ribs that reach the abdomen: height of the head above the kidneys, angle (rad) at which the bone ends.
 _RIBS = (
-    (228.0, 0.3), (200.0, 0.35), (172.0, 0.45), (143.0, 0.6), (113.0, 0.85), (82.0, 1.7), (50.0, 2.15)
+    (252.0, 0.3), (222.0, 0.35), (194.0, 0.45), (166.0, 0.6), (136.0, 0.85), (102.0, 1.7), (64.0, 2.15)
 )  # fmt: skip
 #: Fall of a rib per millimetre of its way forward.
-_RIB_FALL = 0.42
+_RIB_FALL = 0.6
 
 Mask = NDArray[np.bool_]
 
@@ -32,18 +31,24 @@ class Slab:
 
     Attributes:
         canvas: painted on.
-        torso: the plan of the body.
-        seed, case: of the data set and the case: random fields depend on nothing else.
+        rng: source of the random field of a purpose.
+        reach_mm: half the region in which fields are drawn.
+        fat: thickness of subcutaneous fat relative to the mean.
         tissue: the part of the canvas that is looked at.
-        axes_mm: its coordinates.
-        x, y, z: mm from the spine (x, y) and above the kidneys (z).
-        angle, distance, beyond: see `Torso.polar`.
+        axes_mm: its scanner coordinates.
+        x, y, z: mm from the middle of the vertebral body (x, y) and above the kidneys (z).
+        angle, distance: from the middle of the abdomen, 0 = forward, positive to the right (rad, mm).
+        beyond: depth (mm) beyond the inner surface of the wall, negative in the cavity.
+        above: height (mm) above the diaphragm; None without one.
+        dome_mm: height of the highest point of the diaphragm above the kidneys.
+
+    Arrays are [X, Y, Z] of this part or can be broadcast to it.
     """
 
     canvas: Canvas
-    torso: Torso
-    seed: int
-    case: str
+    rng: Callable[[str], np.random.Generator]
+    reach_mm: tuple[float, float, float] | None
+    fat: float
     tissue: NDArray[np.uint8]
     axes_mm: Axes
     x: Array
@@ -52,26 +57,31 @@ class Slab:
     angle: Array
     distance: Array
     beyond: Array
-
-    @staticmethod
-    def of(canvas: Canvas, torso: Torso, seed: int, case: str) -> Slab:
-        """The whole of a canvas."""
-        z = canvas.axes_mm[2][None, None, :] - np.float32(torso.level_mm)
-        x, y, angle, distance, beyond = torso.polar(canvas.axes_mm)
-        axes = canvas.axes_mm
-        return Slab(canvas, torso, seed, case, canvas.tissue, axes, x, y, z, angle, distance, beyond)
+    above: Array | None = None
+    dome_mm: float = 0.0
 
     def near_spine(self, side_mm: float, back_mm: float, front_mm: float) -> Slab:
         """The columns that come within these distances of the spine; what is painted there is cheap."""
         columns = np.asarray((np.abs(self.x) < side_mm).any(axis=(1, 2)))
         rows = np.asarray(((self.y > -back_mm) & (self.y < front_mm)).any(axis=(0, 2)))
         i, j = _run(columns), _run(rows)
-        polar = (array[i, j] for array in (self.angle, self.distance, self.beyond))
-        axes = (self.axes_mm[0][i], self.axes_mm[1][j], self.axes_mm[2])
-        return Slab(
-            self.canvas, self.torso, self.seed, self.case, self.tissue[i, j], axes,
-            self.x[i], self.y[:, j], self.z, *polar,
-        )  # fmt: skip
+
+        def part(array: Array) -> Array:
+            cut = (i if array.shape[0] > 1 else slice(None), j if array.shape[1] > 1 else slice(None))
+            return array[cut]
+
+        return replace(
+            self,
+            tissue=self.tissue[i, j],
+            axes_mm=(self.axes_mm[0][i], self.axes_mm[1][j], self.axes_mm[2]),
+            x=part(self.x),
+            y=part(self.y),
+            angle=part(self.angle),
+            distance=part(self.distance),
+            beyond=part(self.beyond),
+            z=part(self.z),
+            above=None if self.above is None else part(self.above),
+        )
 
     def put(self, where: Mask, tissue: str) -> None:
         """Fill a region."""
@@ -83,16 +93,12 @@ class Slab:
 
     def field(self, purpose: str, correlation_mm: float) -> Array:
         """A random field of about unit RMS; each part of each grid sees its part of the same field."""
-        rng = stream(FAMILY, self.seed, zlib.crc32(self.case.encode()), purpose)
-        return smooth_field(rng, self.axes_mm, correlation_mm, self.torso.half_mm)
+        return smooth_field(self.rng(purpose), self.axes_mm, correlation_mm, self.reach_mm)
 
     def tubes(self, purpose: str, radius_mm: float, correlation_mm: float) -> Array:
         """Winding tubes about the common zeros of two random fields: 1 on their surface, 0 on their axes."""
-        slope = 1 / (np.sqrt(2) * correlation_mm)  # root mean square, by the kernel of the fields
-        level = np.hypot(
-            self.field(f"{purpose} a", correlation_mm), self.field(f"{purpose} b", correlation_mm)
-        )
-        return np.asarray(level / np.float32(slope * radius_mm), dtype=np.float32)
+        first, second = (self.field(f"{purpose} {which}", correlation_mm) for which in "ab")
+        return winding_tubes(first, second, radius_mm, correlation_mm)
 
 
 def _run(held: Mask) -> slice:
@@ -105,18 +111,22 @@ def fill_wall(slab: Slab) -> None:
     """Skin, subcutaneous fat, muscles of the wall and of the back, ribs; fat inside."""
     turned = np.abs(slab.angle)
     muscle_mm = np.interp(turned, [0, 0.5, 1.2, 1.6], [9.0, 9.0, 13.0, 15.0])
-    fat_mm = slab.torso.fat * np.interp(turned, [0, 0.8, 1.8, 2.6], [11.0, 11.0, 14.0, 17.0])
-    back = ((np.abs(slab.x) / 92) ** 4 + (np.abs(slab.y + 18) / 62) ** 4) ** 0.25
+    fat_mm = slab.fat * np.interp(turned, [0, 0.8, 1.8, 2.6], [11.0, 11.0, 14.0, 17.0])
+    side = np.abs(slab.x)
+    groove = 61 - 5 * np.exp(-((slab.x / 13) ** 2))
+    back = ((side / 86) ** 3 + (np.abs(slab.y + 18) / groove) ** 3) ** (1 / 3)
     level = _soft_min(slab.beyond - muscle_mm, (back - 1) * 50)
     slab.put(level < fat_mm + 2, "skin")
     slab.put(level < fat_mm, "fat")
     slab.put(level < 0, "muscle")
     slab.put((np.abs(slab.x) < 2.5) & (turned < 0.5) & (level > -6) & (level < 0), "fat")
     slab.put((np.abs(turned - 0.6) < 0.05) & (level > -9) & (level < -2), "fat")  # beside the recti
-    slab.put((np.abs(slab.x) < 1.2) & (slab.y < -36) & (level < 0), "fat")
+    # between the muscles of the back: in the midline, and longissimus from iliocostalis
+    slab.put((side < 1.2) & (slab.y < -36) & (level < 0), "fat")
+    slab.put((np.abs(side - 56 - 0.5 * (slab.y + 60)) < 0.9) & (slab.y < -40) & (level < -3), "fat")
     layers = (turned > 0.85) & (turned < 2.1) & (slab.z < -10)
     slab.put(layers & (np.abs(np.abs(slab.beyond - 7.5) - 2.2) < 0.6), "fat")
-    streaks = slab.field("streaks", 3.0) > 1.1 + 0.6 * slab.torso.fat
+    streaks = slab.field("streaks", 2.2) > 1.1 + 0.6 * slab.fat
     slab.put(streaks & (turned > 2.0) & (level < -2), "fat")
     _ribs(slab, turned)
     slab.put(slab.beyond < 0, "visceral_fat")
@@ -130,7 +140,7 @@ def _soft_min(a: NDArray[np.floating], b: NDArray[np.floating], width: float = 6
 def _ribs(slab: Slab, turned: Array) -> None:
     fall = _RIB_FALL * slab.distance * (np.pi - turned)
     for head_mm, end in _RIBS:
-        section = ((slab.z - head_mm + fall) / 7.5) ** 2 + ((slab.beyond - 6.5) / 3.8) ** 2
+        section = ((slab.z - head_mm + fall) / 6.5) ** 2 + ((slab.beyond - 6.5) / 3.8) ** 2
         bony = (turned > end) & (turned < 2.8)
         slab.put((section < 1) & bony, "rib")
         slab.put((section < 1) & (turned <= end) & (turned > end - 0.22), "disc")  # cartilage
@@ -138,11 +148,9 @@ def _ribs(slab: Slab, turned: Array) -> None:
 
 def fill_bowel(slab: Slab) -> None:
     """Loops of small bowel, a frame of colon and mesenteric vessels, in the fat in front of the spine."""
-    dome = slab.torso.dome(slab.axes_mm)
-    height = slab.axes_mm[2][None, None, :]
     zone = slab.held_by("visceral_fat") & (slab.y > 26) & (slab.beyond < -3)
-    if dome is not None:
-        zone &= height < dome - 45
+    if slab.above is not None:
+        zone &= slab.above < -45
     loops = slab.tubes("bowel", 12.0, 8.5)
     content = slab.field("content", 24.0)
     slab.put(zone & (loops < 1), "bowel_wall")
@@ -178,20 +186,17 @@ def _gut(slab: Slab, room: Mask, section: Array, gas_mm: Array, bubbles: Mask) -
 
 def fill_chest(slab: Slab) -> None:
     """Diaphragm, lungs with their vessels and the underside of the heart, above the organs."""
-    dome = slab.torso.dome(slab.axes_mm)
-    if dome is None or slab.torso.dome_mm is None:
+    if slab.above is None:
         return
-    above = slab.axes_mm[2][None, None, :] - dome
     mediastinum = ((slab.x + 5) / 32) ** 2 + ((slab.y - 30) / 27) ** 2 < 1
-    chest = (slab.beyond < 0) & (above > 0) & (slab.y > -30)
+    chest = (slab.beyond < 0) & (slab.above > 0) & (slab.y > -30)
     slab.put(chest, "muscle")
-    chest &= (above > 3) & (slab.beyond < -1)
+    chest &= (slab.above > 3) & (slab.beyond < -1)
     slab.put(chest, "lung")
     slab.put(chest & (slab.tubes("lung", 1.6, 7.0) < 1), "blood_vein")
-    slab.put(chest & mediastinum, "visceral_fat")
-    top = float(slab.torso.dome_mm.max()) - slab.torso.level_mm
-    u, v, w = (slab.x + 30) / 62, (slab.y - 78) / 46, (slab.z - top - 38) / 50
+    slab.put(chest & mediastinum, "fat")
+    u, v, w = (slab.x + 30) / 62, (slab.y - 78) / 46, (slab.z - slab.dome_mm - 38) / 50
     heart = np.sqrt(u**2 + v**2 + w**2)
-    slab.put(chest & (heart < 1.12), "visceral_fat")
+    slab.put(chest & (heart < 1.12), "fat")
     slab.put(chest & (heart < 1), "myocardium")
     slab.put(chest & (heart < 0.84) & (np.abs(u + 0.6 * v) > 0.12), "blood_vein")

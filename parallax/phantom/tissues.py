@@ -79,6 +79,7 @@ def tissue_table() -> dict[str, Tissue]:
         "lacrimal_gland": Tissue(1000, 80, 0.82, 45, 85, 6),  # X
         "mucosa": Tissue(1500, 120, 0.90, 40, 70, 6),  # X
         "brain": Tissue(850, 85, 0.78, 36, 40, 3),  # S
+        "white_matter": Tissue(570, 74, 0.73, 30, 33, 3),  # S
     }
 
 

@@ -48,7 +48,7 @@ def test_tissues_vary_but_little():
 def _ball():
     grid = centred_grid((24, 24, 16), (3.0, 3.0, 3.0))
     canvas = Canvas(grid, "air")
-    brush = canvas.brush(rotation((0, 0, 0)), (0, 0, 0), 1.0, stream("t", 0, 0, "w"), 0.0, 20.0)
+    brush = canvas.brush(rotation((0, 0, 0)), (0, 0, 0), 1.0, stream("t", 0, 0, "w"), (0.0, 20.0))
     brush.fill(ellipsoid((0, 0, 0), (20, 20, 20)), "liver", 1)
     return canvas.finish()
 

@@ -134,3 +134,34 @@ def test_orbitopathy_enlarges_muscles_in_half_of_the_subjects():
         muscle[orb.orbit_disease(0, i).severity > 0].append(np.isin(label, kinds).sum())
     assert len(muscle[True]) == 4
     assert np.mean(muscle[True]) > 1.25 * np.mean(muscle[False])
+
+
+#: Centres (mm, right, front, up) of a patient's structures from that of the myocardium: label map of
+#: HeartDeformNets, smoothed by its authors from an MM-WHS training case.
+PATIENT = {2: (43, -30, 19), 3: (4, 1, 1), 4: (67, 6, 4), 5: (27, 24, -3), 6: (56, 2, 53), 7: (43, -19, 58)}
+
+
+def test_parts_of_the_heart_lie_where_those_of_a_patient_lie():
+    offsets = {label: [] for label in PATIENT}
+    for i in range(8):
+        label = hrt.paint_heart(GRIDS["heart"], 0, i, (1, 1, 1)).label
+        centre = {k: np.argwhere(label == k).mean(axis=0) * GRIDS["heart"].spacing_mm for k in range(1, 8)}
+        for k in PATIENT:
+            offsets[k].append(centre[k] - centre[1])
+    for k, wanted in PATIENT.items():
+        # the pulmonary artery of the phantom is labelled less far into the right lung
+        assert np.linalg.norm(np.mean(offsets[k], axis=0) - wanted) < (30 if k == 7 else 15), k
+
+
+def test_eyes_are_level_and_bodies_lie_on_their_backs(subjects):
+    grid = GRIDS["orbit"]
+    x = np.arange(grid.shape[0]) - (grid.shape[0] - 1) / 2
+    for i in range(10):
+        globe = orb.paint_orbits(grid, 0, i, (1, 1, 1)).label == orb.GLOBE
+        heights = [np.argwhere(globe[half])[:, 2].mean() * grid.spacing_mm[2] for half in (x > 0, x < 0)]
+        assert abs(heights[0] - heights[1]) < 8
+    for subject in subjects["abdomen"]:
+        body = ndimage.binary_opening(subject.images["CT"][:, :, 16] > -300, iterations=2)
+        left, right = (body[: body.shape[0] // 2], body[body.shape[0] // 2 :])
+        backs = [np.argwhere(half.any(axis=0))[0, 0] * subject.grid.spacing_mm[1] for half in (left, right)]
+        assert abs(backs[0] - backs[1]) < 20

@@ -5,14 +5,14 @@ import pytest
 
 from parallax.phantom.canvas import SPLIT, Canvas, axes_mm, block_mean, centred_grid
 from parallax.phantom.fields import balanced_choice, smooth_field, stream
-from parallax.phantom.geometry import capsule, cylinder, ellipsoid, half_space, rotation, tube
+from parallax.phantom.geometry import capsule, cylinder, ellipsoid, half_space, partitions, rotation, tube
 
 GRID = centred_grid((24, 20, 16), (2.0, 2.0, 3.0))
 
 
 def _paint(shapes, turn=(0, 0, 0), warp_mm=0.0):
     canvas = Canvas(GRID, "air")
-    brush = canvas.brush(rotation(turn), (1, -2, 0), 1.1, stream("test", 0, 0, "warp"), warp_mm, 20.0)
+    brush = canvas.brush(rotation(turn), (1, -2, 0), 1.1, stream("test", 0, 0, "warp"), (warp_mm, 20.0))
     brush.fill(shapes, "inside", 1)
     return canvas, brush
 
@@ -97,3 +97,10 @@ def test_strata_are_balanced_in_every_block():
     drawn = [balanced_choice("f", 0, i, "kind", pattern) for i in range(30)]
     assert all(sorted(drawn[i : i + 3]) == ["a", "a", "b"] for i in range(0, 30, 3))
     assert len({tuple(drawn[i : i + 3]) for i in range(0, 30, 3)}) > 1
+
+
+def test_partitions_are_walls_of_one_thickness_between_their_centres():
+    walls = partitions([(-6, 0, 0), (6, 0, 0), (0, 30, 0)], 2.0)
+    x = np.array([-1.2, -0.9, 0.0, 0.9, 1.2, 6.0], np.float32)
+    inside = walls.level((x, np.full_like(x, -8), np.full_like(x, 3))) < 0
+    assert inside.tolist() == [False, True, True, True, False, False]

@@ -51,7 +51,7 @@ def test_coronal_stacks_are_thick_from_front_to_back():
 def test_a_thick_slice_averages_what_lies_in_it():
     grid = centred_grid((4, 4, 2), (1.0, 1.0, 8.0))
     canvas = Canvas(grid, "air", (1, 1, 8))
-    brush = canvas.brush(rotation((0, 0, 0)), (0, 0, 0), 1.0, stream("t", 0, 0, "w"), 0.0, 20.0)
+    brush = canvas.brush(rotation((0, 0, 0)), (0, 0, 0), 1.0, stream("t", 0, 0, "w"), (0.0, 20.0))
     brush.fill(half_space((0, 0, 2), (0, 0, 1)), "fat", 1)
     painted = canvas.finish()
     # the upper slice reaches from z = 0 to 8: three quarters of it are fat
