@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Grid
 from parallax.phantom.abdomen_anatomy import FAMILY, PHASES, paint_abdomen
-from parallax.phantom.acquire import ct_scan, mr_scan, spin_echo
+from parallax.phantom.acquire import spin_echo
 from parallax.phantom.canvas import SPLIT, Painted, Split, axes_mm
 from parallax.phantom.fields import Array, balanced_choice, stream
+from parallax.phantom.scanner import CtMr
 from parallax.phantom.subject import Subject
 from parallax.phantom.tissues import draw_tissues
+
+SCANNERS = CtMr(noise_hu=(9, 16), snr=(16, 26), bias=(0.05, 0.2), bias_mm=110.0)
 
 
 def _ct_values(phase: str, rng: np.random.Generator) -> Mapping[str, float]:
@@ -55,8 +59,7 @@ def _coil(grid: Grid) -> Array:
 def scan_abdomen(
     painted: Painted,
     phase: str,
-    ct_rng: np.random.Generator,
-    mr_rng: np.random.Generator,
+    rngs: tuple[np.random.Generator, np.random.Generator],
     wanted: Collection[str] | None = None,
 ) -> tuple[dict[str, NDArray[np.int16]], dict[str, str | float]]:
     """CT in one contrast phase and T2 MR of one anatomy.
@@ -64,25 +67,15 @@ def scan_abdomen(
     Args:
         painted: the anatomy, in tissues of the table and `blood_{artery,vein,portal}`, `visceral_fat`.
         phase: `plain`, `arterial` or `portal`.
-        ct_rng, mr_rng: sources of what is drawn for either scan.
+        rngs: sources of what is drawn for CT and for MR.
         wanted: modalities to scan; None = all. Each is the same whichever others are made.
 
     Returns:
         Images by modality, and what was drawn.
     """
-    noise_hu, snr, bias = ct_rng.uniform(9, 16), mr_rng.uniform(16, 26), mr_rng.uniform(0.05, 0.2)
-    images = {}
-    if wanted is None or "CT" in wanted:
-        images["CT"] = ct_scan(painted, _ct_values(phase, ct_rng), ct_rng, noise_hu)
-    if wanted is None or "MR" in wanted:
-        images["MR"] = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias, 110.0, _coil(painted.grid))
-    facts: dict[str, str | float] = {
-        "phase": phase,
-        "ct_noise_hu": float(noise_hu),
-        "mr_snr": float(snr),
-        "mr_bias": float(bias),
-    }
-    return images, facts
+    coil = _coil(painted.grid)
+    images, quality = SCANNERS.scan(painted, partial(_ct_values, phase), _mr_values, rngs, wanted, coil)
+    return images, {"phase": phase, **quality}
 
 
 def abdomen_subject(
@@ -98,7 +91,7 @@ def abdomen_subject(
         wanted: modalities to scan; None = all. Each is the same whichever others are made.
     """
     painted = paint_abdomen(grid, seed, subject, split)
-    ct_rng, mr_rng = stream(FAMILY, seed, subject, "CT"), stream(FAMILY, seed, subject, "MR")
     phase = balanced_choice(FAMILY, seed, subject, "phase", PHASES)
-    images, facts = scan_abdomen(painted, phase, ct_rng, mr_rng, wanted)
+    rngs = stream(FAMILY, seed, subject, "CT"), stream(FAMILY, seed, subject, "MR")
+    images, facts = scan_abdomen(painted, phase, rngs, wanted)
     return Subject(grid, images, painted.label, facts)

@@ -103,7 +103,7 @@ def labels_subject(
     grid = _grid(source, spacing_mm or source.spacing_mm)
     painted = _paint(source, grid, structures, seed, case)
     phase = drawn_phase(seed, case)
-    images, facts = scan_abdomen(painted, phase, _rng(seed, case, "CT"), _rng(seed, case, "MR"))
+    images, facts = scan_abdomen(painted, phase, (_rng(seed, case, "CT"), _rng(seed, case, "MR")))
     kept = painted.label if spacing_mm else source.ids
     return Subject(Grid(grid.shape, _world(label, source, grid)), images, kept, facts)
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 
 import numpy as np
 
 from parallax.case import Grid
-from parallax.phantom.acquire import balanced_ssfp, ct_scan, mr_scan
+from parallax.phantom.acquire import balanced_ssfp
 from parallax.phantom.canvas import SPLIT, Split
 from parallax.phantom.fields import balanced_choice, stream
 from parallax.phantom.heart_anatomy import FAMILY, REGIMES, paint_heart
+from parallax.phantom.scanner import CtMr
 from parallax.phantom.subject import Subject
 from parallax.phantom.tissues import draw_tissues
+
+SCANNERS = CtMr(noise_hu=(20, 32), snr=(10, 18), bias=(0.1, 0.25))
 
 
 def _ct_values(regime: str, rng: np.random.Generator) -> Mapping[str, float]:
@@ -61,18 +65,7 @@ def heart_subject(
         wanted: modalities to scan; None = all. Each is the same whichever others are made.
     """
     painted = paint_heart(grid, seed, subject, split)
-    ct_rng, mr_rng = stream(FAMILY, seed, subject, "CT"), stream(FAMILY, seed, subject, "MR")
     regime = balanced_choice(FAMILY, seed, subject, "regime", REGIMES)
-    noise_hu, snr, bias = ct_rng.uniform(20, 32), mr_rng.uniform(10, 18), mr_rng.uniform(0.1, 0.25)
-    images = {}
-    if wanted is None or "CT" in wanted:
-        images["CT"] = ct_scan(painted, _ct_values(regime, ct_rng), ct_rng, noise_hu)
-    if wanted is None or "MR" in wanted:
-        images["MR"] = mr_scan(painted, _mr_values(mr_rng), mr_rng, snr, bias)
-    facts: dict[str, str | float] = {
-        "regime": regime,
-        "ct_noise_hu": float(noise_hu),
-        "mr_snr": float(snr),
-        "mr_bias": float(bias),
-    }
-    return Subject(grid, images, painted.label, facts)
+    rngs = stream(FAMILY, seed, subject, "CT"), stream(FAMILY, seed, subject, "MR")
+    images, quality = SCANNERS.scan(painted, partial(_ct_values, regime), _mr_values, rngs, wanted)
+    return Subject(grid, images, painted.label, {"regime": regime, **quality})
