@@ -140,11 +140,12 @@ def over_pairs(streams: Sequence[Tensor], available: Tensor, measure: Measure) -
 def unsupervised_weights(form: str, fraction: float) -> dict[str, float]:
     """Weights of `csc` and `cac` at `fraction` (0 to 1) of training.
 
-    `ones_rampup40`: Gaussian ramp to 1 over the first 40 % for both. `head_ramps_gate70`: 0 before 70 %, then
+    `ones_rampup100`, `ones_rampup40`: Gaussian ramp to 1 for both, over all steps or the first 40 %.
+    `head_ramps_gate70`: 0 before 70 %, then
     exp(-5 (1-f)^2) for CSC and (1 + cos(pi f)) / 2 for CAC (med-air/CMC@cb8dd11, epoch 350 of 500).
     """
-    if form == "ones_rampup40":
-        ramp = gaussian_ramp(fraction, 0.4)
+    if form != "head_ramps_gate70":
+        ramp = gaussian_ramp(fraction, {"ones_rampup100": 1.0, "ones_rampup40": 0.4}[form])
         return {"csc": ramp, "cac": ramp}
     if fraction < 0.7:
         return {"csc": 0.0, "cac": 0.0}

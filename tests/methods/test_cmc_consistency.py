@@ -137,9 +137,11 @@ def test_ramps():
     assert [round(head[e]["csc"], 3) for e in (350, 400, 499)] == [0.638, 0.819, 1.0]
     assert [round(head[e]["cac"], 4) for e in (350, 400)] == [0.2061, 0.0955]
     assert head[499]["cac"] == pytest.approx(1e-5, rel=0.02)
-    ours = [unsupervised_weights("ones_rampup40", f) for f in (0.0, 0.2, 0.4, 1.0)]
-    assert [round(w["csc"], 4) for w in ours] == [0.0067, 0.2865, 1.0, 1.0]
-    assert all(w["csc"] == w["cac"] for w in ours)
+    whole = [unsupervised_weights("ones_rampup100", f) for f in (0.0, 0.5, 1.0)]
+    early = [unsupervised_weights("ones_rampup40", f) for f in (0.0, 0.2, 0.4, 1.0)]
+    assert [round(w["csc"], 4) for w in whole] == [0.0067, 0.2865, 1.0]
+    assert [round(w["csc"], 4) for w in early] == [0.0067, 0.2865, 1.0, 1.0]
+    assert all(w["csc"] == w["cac"] for w in whole + early)
 
 
 def test_pairs_of_three_modalities_are_averaged_and_missing_ones_drop_out():

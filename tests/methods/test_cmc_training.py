@@ -93,7 +93,7 @@ def test_one_joint_pass_gives_what_two_passes_give():
         ("csc", {"csc_on": "unlabelled"}),
         ("cac", {"cac_form": "plus_similarity"}),
         ("cac", {"cac_input": "raw_logits_all"}),
-        ("csc", {"unsup_schedule": "head_ramps_gate70"}),
+        ("csc", {"unsup_schedule": "ones_rampup40"}),
         ("cac", {"unsup_schedule": "head_ramps_gate70"}),
         ("supervised", {"supervised_loss": "squared_dice_ce"}),
         ("supervised", {"share_networks": True}),
