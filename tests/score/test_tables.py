@@ -7,7 +7,7 @@ from tidy import method_rows, toy_rows
 from parallax.errors import DataError
 from parallax.score.gather import gather, gather_costs, write_costs
 from parallax.score.layout import Context, in_order, read_context
-from parallax.score.published import published_table, read_published
+from parallax.score.published import published_table
 from parallax.score.render import escape_latex, escape_markdown, to_latex, to_markdown
 from parallax.score.summary import summarise
 from parallax.score.table import RUN_KEYS, to_frame, write_parquet, write_rows
@@ -145,9 +145,3 @@ def test_published_numbers_stand_apart_with_a_reason():
     assert [(row[0], row[7], row[-1]) for row in table.rows] == [("CMC", "78.4", "user report")]
     other = published_table([given[0] | {"comparable_to": "key_a"}], ["cmc"], ["phantom_heart"])
     assert other.rows[0][-1] == "another dataset than those of this run"
-
-
-def test_published_file_of_the_project_can_be_read():
-    from parallax.plugin import plugin_root
-
-    assert len(read_published(plugin_root() / "results" / "published.csv")) > 100
