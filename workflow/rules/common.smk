@@ -109,6 +109,12 @@ def method_code(wildcards):
     return SETUP.method_hash(wildcards.method)
 
 
+def control_code():
+    """Changes when a control does, and so may its band."""
+    cards = SETUP.cards.values()
+    return digest([source_hash(card.path) for card in cards if card.control])
+
+
 def scratch_of(wildcards):
     """A folder for checkpoints, so that no version of a method resumes from one of another version."""
     return f"{ROOT}/scratch/{CELL.format(**wildcards)}/{method_code(wildcards)}"

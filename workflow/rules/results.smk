@@ -21,6 +21,7 @@ rule tables:
     input:
         scores=f"{ROOT}/scores.parquet",
         costs=f"{ROOT}/costs.csv",
+        controls=f"{ROOT}/controls.json",
     output:
         directory(f"{ROOT}/tables"),
     log:
@@ -38,7 +39,8 @@ rule tables:
 
 rule figures:
     input:
-        f"{ROOT}/scores.parquet",
+        scores=f"{ROOT}/scores.parquet",
+        controls=f"{ROOT}/controls.json",
     output:
         directory(f"{ROOT}/figures"),
     log:
@@ -48,7 +50,7 @@ rule figures:
     params:
         code=code("figures.py"),
     shell:
-        'python "$SCRIPTS"/figures.py --scores {input} --run-dir $ROOT --out {output} > {log} 2>&1'
+        'python "$SCRIPTS"/figures.py --scores {input.scores} --run-dir $ROOT --out {output} > {log} 2>&1'
 
 
 rule report:
