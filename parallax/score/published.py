@@ -9,11 +9,22 @@ from parallax.score.sourced import EVIDENCE, is_reason, plain
 
 
 def published_table(
-    published: Collection[Mapping[str, str]], methods: Collection[str], datasets: Collection[str]
+    published: Collection[Mapping[str, str]],
+    methods: Collection[str],
+    datasets: Collection[str],
+    reasons: Mapping[str, str] | None = None,
 ) -> Table:
-    """The published numbers of the methods of a run, and why none of them stands beside ours."""
+    """The published numbers of the methods of a run, and why none of them stands beside ours.
+
+    `reasons` gives, by `comparable_to`, a reason that is known better than from the names of the datasets.
+    """
     wanted = {plain(name) for name in methods}
-    rows = [_row(entry, datasets) for entry in published if plain(entry["method"].split("(")[0]) in wanted]
+    known = reasons or {}
+    rows = [
+        _row(entry, known.get(entry["comparable_to"]) or _why_apart(entry, datasets))
+        for entry in published
+        if plain(entry["method"].split("(")[0]) in wanted
+    ]
     header = ("Method", "Dataset", "Setting", "Modality", "Labels", "Structure", "Metric", "Value", "Source",
               "Evidence", "Why apart")  # fmt: skip
     notes = (
@@ -23,13 +34,13 @@ def published_table(
     return Table("published", "Published numbers, for context only", header, tuple(rows), notes)
 
 
-def _row(entry: Mapping[str, str], datasets: Collection[str]) -> tuple[str, ...]:
+def _row(entry: Mapping[str, str], why_apart: str) -> tuple[str, ...]:
     # The source names no unit for some values; then none is printed.
     unit = "" if entry["unit"] in ("", "not stated", "fraction") else f" {entry['unit']}"
     kept = ("method", "dataset", "setting", "modality", "label_fraction", "structure", "metric")
     evidence = EVIDENCE.get(entry["evidence"], entry["evidence"])
     cells = [entry[name] for name in kept]
-    return (*cells, f"{entry['value']}{unit}", entry["source"], evidence, _why_apart(entry, datasets))
+    return (*cells, f"{entry['value']}{unit}", entry["source"], evidence, why_apart)
 
 
 def _why_apart(entry: Mapping[str, str], datasets: Collection[str]) -> str:

@@ -139,6 +139,17 @@ def run_config(wildcards):
     return SETUP.config.model_dump_json(exclude_none=True)
 
 
+def paper_config(wildcards):
+    """Options of paper_tables.py: a configuration given on the command line may state an experiment too."""
+    given = workflow.configfiles[-1:]
+    return f"--config {quote(str(given[0]))}" if given else ""
+
+
+def only_paper_tables():
+    """Whether this invocation renders the tables of the paper alone, and so works in no folder of a run."""
+    return {job.rule.name for job in workflow.dag.jobs} == {"paper_tables"}
+
+
 def run_notes(wildcards):
     return json.dumps(SETUP.notes())
 
