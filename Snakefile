@@ -26,7 +26,9 @@ onstart:
         job for job in workflow.dag.needrun_jobs() if job.rule.name == "train"
     ]
     if not only_paper_tables():
-        begin(SETUP, workflow.cores, [CELL.format(**job.wildcards) for job in waiting])
+        begin(
+            SETUP, workflow.cores, [CELL.format(**job.wildcards) for job in waiting]
+        )
 
 
 onsuccess:

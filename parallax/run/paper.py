@@ -83,7 +83,7 @@ def _page(config: RunConfig, published: list[dict[str, str]], results: Path, con
     from parallax.score.beside import compare, to_frame
     from parallax.score.paper_tables import compared_tables, grid_frame, grid_tables, paper_tables
 
-    paper, folder = _paper(config), results / config.run
+    paper, folder = make_paper(config), results / config.run
     scores = _scores(folder)
     ran = scores is not None
     comparison = compare(paper, published, scores, context, _stale(config, folder) if ran else "")
@@ -94,7 +94,8 @@ def _page(config: RunConfig, published: list[dict[str, str]], results: Path, con
     return Page(comparison, ran, paper_tables(comparison, context), shown, to_frame(comparison))
 
 
-def _paper(config: RunConfig) -> Paper:
+def make_paper(config: RunConfig) -> Paper:
+    """The experiment of a configuration that states one."""
     from parallax.score.beside import Paper
 
     experiment = config.experiment

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
-from parallax.score.beside import MEAN, NOT_RUN, Cell, Comparison, organ_mean
+from parallax.score.beside import MEAN, NOT_RUN, Cell, Comparison, Paper, organ_mean
 from parallax.score.layout import DASH, Context, Table, mean_sd, number, percent
 from parallax.score.published import published_table
 from parallax.score.render import to_frame
@@ -33,6 +33,7 @@ _SURFACE = (
     "beside these: papers call a pooled percentile or a one-sided mean by the same names, and for no "
     "published value was the code that computed it checked."
 )
+_UNCHECKED = "a distance: how it was computed was not checked"
 
 
 def paper_tables(comparison: Comparison, context: Context) -> list[Table]:
@@ -201,12 +202,26 @@ def _surface(comparison: Comparison, context: Context) -> Table:
 
 def _rest(comparison: Comparison, context: Context) -> Table:
     paper = comparison.paper
-    own = "no cell of this experiment has its modality, label fraction, structure and metric"
-    reasons = {paper.comparable_to: comparison.apart or own}
     names = {m: context.title(m) for m, _ in paper.methods if m not in context.controls}
-    table = published_table(comparison.rest, [*names, *names.values()], [paper.plugin], reasons)
-    notes = ("Published on this dataset for methods of this table, and comparable with nothing in it.",)
-    return replace(table, name=f"{paper.run}_apart", title=f"{paper.title}: listed apart", notes=notes)
+    groups = [[row for row in comparison.rest if _is_distance(row, paper) is kind] for kind in (False, True)]
+    own = "no cell of this experiment has its modality, label fraction, structure and metric"
+    tables = [
+        published_table(rows, [*names, *names.values()], [paper.plugin], {paper.comparable_to: reason})
+        for rows, reason in zip(
+            groups, (comparison.apart or own, comparison.apart or _UNCHECKED), strict=True
+        )
+    ]
+    return replace(
+        tables[0],
+        name=f"{paper.run}_apart",
+        title=f"{paper.title}: listed apart",
+        rows=(*tables[0].rows, *tables[1].rows),
+        notes=("Published on this dataset for methods of this table, and comparable with nothing in it.",),
+    )
+
+
+def _is_distance(row: Mapping[str, str], paper: Paper) -> bool:
+    return row["comparable_to"] == paper.comparable_to and row["metric"] in ("hd95", "asd")
 
 
 def _three(cell: Cell) -> tuple[str, str, str]:
