@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from parallax.errors import DataError
 from parallax.plugin import method_cards, plugin_root
 from parallax.run.config import RunConfig, resolve
 from parallax.run.experiment import PUBLISHED
@@ -127,7 +128,10 @@ def _scores(folder: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     scores = read_table(path)
-    check_controls(scores, read_overlap(folder / "splits"))
+    try:
+        check_controls(scores, read_overlap(folder / "splits"))
+    except DataError as error:
+        raise error.within(folder.as_posix()) from error
     return scores
 
 

@@ -105,7 +105,8 @@ def _out_of(band: Band, done: pd.DataFrame, overlap: Overlap) -> Iterator[DataEr
     if len(wrong):
         first = next(wrong.itertuples())
         count = f" ({len(wrong)} such places)" if len(wrong) > 1 else ""
-        told = f"{getattr(first, value)}{count}"
+        found = getattr(first, value)
+        told = f"{found:.10g}{count}" if value == "mean" else f"{found}{count}"
         yield _error(first, f"Control {band.method} is out of its band", expected, told)
 
 

@@ -167,7 +167,9 @@ def test_a_run_made_otherwise_than_its_configuration_says_is_listed_apart(tmp_pa
 
 def test_no_table_is_made_of_a_run_whose_controls_are_out_of_their_bands(tmp_path):
     broken = amos_rows(0.9, method="oracle")
-    with pytest.raises(DataError, match="Control oracle is out of its band"):
+    with pytest.raises(
+        DataError, match=r"Control oracle is out of its band\. Where: .*amos, amos, aligned, 10 % labels"
+    ):
         amos_page(write_run(tmp_path, [*amos_rows(), *broken]))
 
 

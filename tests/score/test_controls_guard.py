@@ -60,7 +60,7 @@ def test_every_control_declares_a_band_and_each_is_broken_below():
 BROKEN = [
     ("oracle:paper", "dice", {"value": 0.9995}, "dice of 1, mean over the structures. Found: 0.9995"),
     ("oracle:paper", "nsd", {"value": 0.99}, "nsd of 1, mean over the structures. Found: 0.99"),
-    ("oracle:paper", "hd95_mm", {"value": 1.0}, "hd95_mm of 0, mean over the structures. Found: 1.0"),
+    ("oracle:paper", "hd95_mm", {"value": 1.0}, "hd95_mm of 0, mean over the structures. Found: 1."),
     ("oracle:paper", "assd_mm", {"value": 0.1}, "assd_mm of 0"),
     ("oracle:paper", "dice", {"status": "missed", "value": 0.0}, "status ok or both_empty. Found: missed"),
     ("oracle:broadcast", "dice", {"value": 0.7000001}, "bit for bit. Found: 0.7000001 and 0.7"),

@@ -74,7 +74,10 @@ rule report:
 # Published values beside ours, from whatever has been run. No input and no output: nothing is trained for it, and it
 # looks again each time. The scores of runs are inputs of nobody here, or their rules would want to make them first.
 rule paper_tables:
+    log:
+        "results/paper_tables/paper_tables.log",
     params:
         config=paper_config,
     shell:
-        'python "$SCRIPTS"/paper_tables.py {params.config}'
+        'python "$SCRIPTS"/paper_tables.py {params.config} > {log} 2>&1 && cat {log}'
+        " || {{ cat {log} >&2; exit 1; }}"
