@@ -71,6 +71,8 @@ class Cell:
     reproduced_percent: float
     reproduced_sd_percent: float
     cases: int
+    runs: int
+    runs_failed: int
     reproduced_status: str
     hd95_median_mm: float
     assd_found_mean_mm: float
@@ -227,6 +229,8 @@ def _cell(
         reproduced_percent=100 * line.dice_mean if line else math.nan,
         reproduced_sd_percent=100 * line.dice_sd_cases if line else math.nan,
         cases=line.cases if line else 0,
+        runs=line.runs if line else 0,
+        runs_failed=line.runs_failed if line else 0,
         reproduced_status=ours,
         hd95_median_mm=line.hd95_median_mm if line else math.nan,
         assd_found_mean_mm=line.assd_found_mean_mm if line else math.nan,

@@ -107,7 +107,7 @@ def _headline(comparison: Comparison, fraction: float, context: Context) -> Tabl
         rows.append((_name(method, preset, context), *(text for cell in cells for text in _three(cell))))
     first = next((i for i, (m, _) in enumerate(paper.methods) if m in context.controls), 0)
     title = f"{paper.title}: Dice (%), {percent(fraction)} labels"
-    notes = (f"Mean of {_listed(paper.structures)}. {_READ}{_EMPTY}", *_lost(comparison, context))
+    notes = (f"Mean of {_listed(paper.structures)}. {_READ}{_EMPTY}", *_lost(comparison, fraction, context))
     return Table(
         f"{paper.run}_dice_{_stem(fraction)}",
         title,
@@ -253,8 +253,16 @@ def _rounded(mean: float) -> str:
     return number(mean + 1e-9, 2)
 
 
-def _lost(comparison: Comparison, context: Context) -> list[str]:
-    return [f"Skipped: {_name(m, p, context)}: {reason}" for (m, p), reason in comparison.skipped.items()]
+def _lost(comparison: Comparison, fraction: float, context: Context) -> list[str]:
+    """One sentence for each method that was skipped or lost runs."""
+    means = comparison.find(label_fraction=fraction, structure=MEAN)
+    failed = {
+        f"Failed: {_name(c.method, c.preset, context)}: {c.runs_failed} of {c.runs} runs, the rest counts"
+        for c in means
+        if 0 < c.runs_failed < c.runs
+    }
+    left = [f"Skipped: {_name(m, p, context)}: {reason}" for (m, p), reason in comparison.skipped.items()]
+    return [*sorted(failed), *left]
 
 
 def _name(method: str, preset: str, context: Context) -> str:

@@ -28,8 +28,7 @@ def amos_rows(dice=0.5, cases=10, **changes):
             available=modality,
             structure=organ,
             metric=metric,
-            value=dice + 0.01 * i if metric == "dice" else 7.0,
-            **(BASE | changes),
+            **({"value": dice + 0.01 * i if metric == "dice" else 7.0} | BASE | changes),
         )
         for modality in ("CT", "MR")
         for n in range(cases)
@@ -120,6 +119,15 @@ def test_phantoms_never_stand_beside_published_numbers(bare):
     assert robustness.shown == []
     assert [table.header[0] for table in robustness.tables] == ["Method"] * 3
     assert not any("ublished" in name for table in robustness.tables for name in table.header)
+
+
+def test_runs_that_failed_are_counted_and_the_rest_is_compared(tmp_path):
+    bad = amos_rows(seed=1, status="failed", reason="the loss is not finite")
+    page = amos_page(write_run(tmp_path, [*amos_rows(), *bad]))
+    assert cell(page).reproduced_percent == pytest.approx(51.5)
+    assert (cell(page).runs, cell(page).runs_failed) == (2, 1)
+    assert "Failed: CMC: 1 of 2 runs, the rest counts" in page.shown[0].notes
+    assert cell(amos_page(write_run(tmp_path, bad))).reproduced_status == "failed"
 
 
 def test_what_was_run_stands_beside_in_percent_with_the_difference(tmp_path):
