@@ -95,6 +95,7 @@ def test_both_means_are_shown_where_a_source_contradicts_itself(bare):
 
 def test_files_say_in_words_what_is_missing(bare, tmp_path):
     write_pages(bare, tmp_path)
+    assert "78.46 & not run & -- & 81.70 & not run & --" in (tmp_path / "amos.tex").read_text()
     names = {
         f"{run}.{kind}"
         for run in ("amos", "mscmrseg", "orbit", "robustness")

@@ -96,7 +96,7 @@ def test_terminal_table_fits_100_columns(run, capsys):
 
 def test_text_is_escaped():
     assert escape_markdown("a|b_c<d>") == r"a\|b\_c\<d\>"
-    assert escape_latex("50 % & a_b ± 1") == r"50 \% \& a\_b $\pm$ 1"
+    assert escape_latex("50 % & a_b ± 1 − 2") == r"50 \% \& a\_b $\pm$ 1 $-$ 2"
     table = to_frame(method_rows("a_b|c", 0.5))
     tables = overview_tables(summarise(table), table, CONTEXT)
     assert r"a\_b\|c" in to_markdown(tables, "x")
