@@ -25,12 +25,17 @@ onstart:
     waiting = [
         job for job in workflow.dag.needrun_jobs() if job.rule.name == "train"
     ]
-    begin(SETUP, workflow.cores, [CELL.format(**job.wildcards) for job in waiting])
+    if not only_paper_tables():
+        begin(
+            SETUP, workflow.cores, [CELL.format(**job.wildcards) for job in waiting]
+        )
 
 
 onsuccess:
-    end(SETUP)
+    if not only_paper_tables():
+        end(SETUP)
 
 
 onerror:
-    failed(SETUP)
+    if not only_paper_tables():
+        failed(SETUP)

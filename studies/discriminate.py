@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from parallax.case import Task
 from parallax.data.frame import CommonCase, to_common
 from parallax.data.store import read_case, read_json, read_part
-from parallax.plugin import plugin_root
+from parallax.plugin import method_cards, plugin_root
 from parallax.score.stats import bootstrap_interval, generator_for
 
 PAGE = plugin_root() / "docs" / "discrimination.md"
@@ -173,7 +173,7 @@ def ceiling_rows(scores: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else plugin_root() / "results" / "discriminate"
     scores = pd.read_parquet(root / "scores.parquet")
-    controls = ["oracle", "empty", "mean_shape"]
+    controls = [card.name for card in method_cards().values() if card.control]
     dice = scores[(scores.metric == "dice") & ~scores.method.isin(controls) & scores.value.notna()]
     found: list[Sign] = []
     pages: list[str] = []

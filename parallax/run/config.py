@@ -13,6 +13,7 @@ from parallax.case import Budget
 from parallax.errors import ConfigError
 from parallax.perturb.annotation import FULL, Annotation, Coarse, Drop, Noisy
 from parallax.plugin import nearest, plugin_root
+from parallax.run.experiment import Experiment, check_experiment
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
@@ -117,6 +118,7 @@ class RunConfig(_Strict):
     seeds: list[int] = Field(default=[0], min_length=1)
     label_draws: int = Field(1, ge=1)
     budget: BudgetConfig
+    experiment: Experiment | None = None
 
     def budget_of(self, dataset: str) -> Budget:
         """The budget of a dataset: the run's, overridden by the dataset's own."""
@@ -161,6 +163,9 @@ def resolve(given: Mapping[str, Any], configfile: Path | None = None) -> RunConf
         raise _explained(error) from None
     _check_names(config)
     _check_budgets(config)
+    if config.experiment:
+        plugins = {name: entry.plugin or name for name, entry in config.datasets.items()}
+        check_experiment(config.experiment, plugins)
     return config
 
 
@@ -228,6 +233,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         "drop": Drop,
         "coarse": Coarse,
         "noisy": Noisy,
+        "experiment": Experiment,
     }
     model = next((models[part] for part in reversed(location[:-1]) if part in models), RunConfig)
     return sorted(field.alias or name for name, field in model.model_fields.items())

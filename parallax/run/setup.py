@@ -167,7 +167,7 @@ def fill_data(entry: DatasetConfig, data: str | None) -> dict[str, Any]:
                     where=f"datasets option {key} = {value}",
                     expected="the folder of those scans on the command line",
                     found="no data path",
-                    remedy="add --config data=/path/to/scans",
+                    remedy="add --config data=/path/to/scans (for `parallax plan`: --data /path/to/scans)",
                 )
             value = Path(value.replace("{data}", data)).as_posix()
         filled[key] = value

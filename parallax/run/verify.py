@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from parallax.score.controls import control_errors, read_overlap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,51 +30,18 @@ def problems(run_dir: Path) -> list[str]:
         found.append("figures/ holds no PNG")
     if found:
         return found
-    import pandas as pd
+    from parallax.score.table import read_table
 
-    return control_problems(pd.read_parquet(run_dir / "scores.parquet"))
+    scores = read_table(run_dir / "scores.parquet")
+    controls = [str(error) for error in control_errors(scores, read_overlap(run_dir / "splits"))]
+    return [*controls, *failed_runs(scores)]
 
 
-def control_problems(scores: pd.DataFrame) -> list[str]:
-    """Failed runs, and controls out of their band.
-
-    Exactly: oracle Dice 1 and HD95 0, its copied preset Dice equal to the ceiling, empty Dice 0.
-    """
-    found = []
-    for method, metric, exact in (
-        ("oracle", "dice", 1.0),
-        ("oracle", "hd95_mm", 0.0),
-        ("empty", "dice", 0.0),
-    ):
-        own = (scores.method == method) & (scores.adapter != "broadcast") & (scores.metric == metric)
-        wrong = scores[own & scores.value.notna() & (scores.value != exact)]
-        found += [f"{method} has {metric} {r.value} instead of {exact} at {_place(r)}" for r in _first(wrong)]
-    found += _copied_problems(scores[(scores.method == "oracle") & (scores.adapter == "broadcast")])
+def failed_runs(scores: pd.DataFrame) -> list[str]:
+    """One sentence for each dataset, method and reason of a run that failed."""
     failed = scores[scores.status == "failed"]
-    for dataset, method, reason in failed[["dataset", "method", "reason"]].drop_duplicates().to_numpy():
-        found.append(f"{method} failed on {dataset}: {reason}")
-    return found
-
-
-def _copied_problems(scores: pd.DataFrame) -> list[str]:
-    """A perfect map that is copied to every modality loses exactly what the printed ceiling says."""
-    keys = ["dataset", "misalignment", "label_fraction", "case", "modality", "structure"]
-    wide = scores.pivot_table("value", keys, "metric", aggfunc="first").reset_index()
-    if wide.empty:
-        return []
-    wrong = wide[wide.dice.notna() & (wide.dice != wide.dice_ceiling)]
-    return [
-        f"the copied oracle has dice {r.dice}, its ceiling is {r.dice_ceiling}, at {_place(r)}"
-        for r in _first(wrong)
-    ]
-
-
-def _first(rows: pd.DataFrame) -> list[Any]:
-    return list(rows.head(1).itertuples())
-
-
-def _place(row: Any) -> str:
-    return f"{row.dataset} {row.case} {row.modality} {row.structure}"
+    told = failed[["dataset", "method", "reason"]].drop_duplicates().to_numpy()
+    return [f"{method} failed on {dataset}: {reason}" for dataset, method, reason in told]
 
 
 def main() -> None:

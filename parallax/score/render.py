@@ -18,7 +18,7 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    "±": r"$\pm$", "×": r"$\times$", "·": r"\textperiodcentered{}", "–": "--", "≥": r"$\geq$",
+    "±": r"$\pm$", "×": r"$\times$", "·": r"\textperiodcentered{}", "–": "--", "−": "$-$", "≥": r"$\geq$",
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ CONTENDER = ("method", "preset", "adapter", "pretraining", "checkpoint_rule")
 _RUN = ("label_draw", "seed")
 
 #: Reference points that are no methods, in the order in which tables show them.
-CONTROLS = ("oracle", "mean_shape", "empty")
+CONTROLS = ("oracle", "mean_shape", "shuffled", "empty")
 
 
 @dataclass(frozen=True)

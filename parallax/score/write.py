@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from parallax.score.layout import Context, Table, read_context
-from parallax.score.published import published_table, read_published
+from parallax.score.published import published_table
 from parallax.score.render import print_tables, to_frame, to_latex, to_markdown
+from parallax.score.sourced import read_published
 from parallax.score.summary import Line, summarise, summarise_by_given, summarise_by_structure
 from parallax.score.table import read_table, write_text
 from parallax.score.tables import (

@@ -7,7 +7,7 @@ from tidy import method_rows, toy_rows
 from parallax.errors import DataError
 from parallax.score.gather import gather, gather_costs, write_costs
 from parallax.score.layout import Context, in_order, read_context
-from parallax.score.published import published_table, read_published
+from parallax.score.published import published_table
 from parallax.score.render import escape_latex, escape_markdown, to_latex, to_markdown
 from parallax.score.summary import summarise
 from parallax.score.table import RUN_KEYS, to_frame, write_parquet, write_rows
@@ -96,7 +96,7 @@ def test_terminal_table_fits_100_columns(run, capsys):
 
 def test_text_is_escaped():
     assert escape_markdown("a|b_c<d>") == r"a\|b\_c\<d\>"
-    assert escape_latex("50 % & a_b ± 1") == r"50 \% \& a\_b $\pm$ 1"
+    assert escape_latex("50 % & a_b ± 1 − 2") == r"50 \% \& a\_b $\pm$ 1 $-$ 2"
     table = to_frame(method_rows("a_b|c", 0.5))
     tables = overview_tables(summarise(table), table, CONTEXT)
     assert r"a\_b\|c" in to_markdown(tables, "x")
@@ -145,9 +145,3 @@ def test_published_numbers_stand_apart_with_a_reason():
     assert [(row[0], row[7], row[-1]) for row in table.rows] == [("CMC", "78.4", "user report")]
     other = published_table([given[0] | {"comparable_to": "key_a"}], ["cmc"], ["phantom_heart"])
     assert other.rows[0][-1] == "another dataset than those of this run"
-
-
-def test_published_file_of_the_project_can_be_read():
-    from parallax.plugin import plugin_root
-
-    assert len(read_published(plugin_root() / "results" / "published.csv")) > 100

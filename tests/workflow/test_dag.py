@@ -124,3 +124,12 @@ def test_annotations_are_planned_as_views_and_runs_of_their_own(tmp_path):
     assert done.stdout.count("--test-modalities every") == 17
     assert done.stdout.count("--annotation ") == 5
     assert "views/phantom_heart/aligned/f050-d0-ct_only" in done.stdout
+
+
+def test_tables_of_the_paper_need_no_run_and_start_none(tmp_path):
+    done = _snakemake(tmp_path, "--", "paper_tables")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"paper_tables"}
+    assert "not sourced" in (tmp_path / "results" / "paper_tables" / "amos.md").read_text()
+    assert "Experiments of the paper" in done.stdout
+    assert "Parallax: " not in done.stdout  # no folder of a run was opened

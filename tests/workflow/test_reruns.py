@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -130,6 +131,24 @@ def test_a_failing_method_leaves_rows_and_stops_nobody(finished):
     assert failed
     assert all("failed" in row and "ValueError: no way" in row for row in failed)
     assert any(",oracle," in row for row in rows)
+
+
+def test_a_control_out_of_its_band_fails_the_run_and_no_table_is_made(finished):
+    scores = finished / "results" / "tiny" / "scores.parquet"
+    before, times = scores.read_bytes(), (scores.stat().st_atime_ns, scores.stat().st_mtime_ns)
+    frame = pd.read_parquet(scores)
+    frame.loc[(frame.method == "oracle") & (frame.metric == "dice"), "value"] = 0.9
+    frame.to_parquet(scores, index=False)
+    environment = os.environ | {"PYTHONPATH": str(finished), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        _command("--", "tables"), cwd=finished, env=environment, capture_output=True, text=True, check=False
+    )
+    scores.write_bytes(before)
+    os.utime(scores, ns=times)
+    assert done.returncode != 0
+    assert "Control oracle is out of its band. Where: phantom_heart, aligned" in done.stdout + done.stderr
+    assert not (finished / "results" / "tiny" / "tables").exists()
+    assert not (finished / "results" / "tiny" / "controls.json").exists()
 
 
 def _wait_for(found, process, limit_s=60):

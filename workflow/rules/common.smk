@@ -109,6 +109,12 @@ def method_code(wildcards):
     return SETUP.method_hash(wildcards.method)
 
 
+def control_code():
+    """Changes when a control does, and so may its band."""
+    cards = SETUP.cards.values()
+    return digest([source_hash(card.path) for card in cards if card.control])
+
+
 def scratch_of(wildcards):
     """A folder for checkpoints, so that no version of a method resumes from one of another version."""
     return f"{ROOT}/scratch/{CELL.format(**wildcards)}/{method_code(wildcards)}"
@@ -131,6 +137,17 @@ def switches_of(wildcards):
 
 def run_config(wildcards):
     return SETUP.config.model_dump_json(exclude_none=True)
+
+
+def paper_config(wildcards):
+    """Options of paper_tables.py: a configuration given on the command line may state an experiment too."""
+    given = workflow.configfiles[-1:]
+    return f"--config {quote(str(given[0]))}" if given else ""
+
+
+def only_paper_tables():
+    """Whether this invocation renders the tables of the paper alone, and so works in no folder of a run."""
+    return {job.rule.name for job in workflow.dag.jobs} == {"paper_tables"}
 
 
 def run_notes(wildcards):

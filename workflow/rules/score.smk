@@ -37,3 +37,22 @@ rule scores:
         code=code("scores.py"),
     shell:
         'python "$SCRIPTS"/scores.py --run-dir $ROOT --plan $ROOT/plan.json > {log} 2>&1'
+
+
+# No table, figure or report is made of a run whose controls show that it was scored wrongly.
+rule controls:
+    input:
+        scores=f"{ROOT}/scores.parquet",
+        splits=[f"{ROOT}/splits/{name}.json" for name in SETUP.datasets],
+    output:
+        f"{ROOT}/controls.json",
+    log:
+        f"{ROOT}/logs/controls.log",
+    benchmark:
+        f"{ROOT}/benchmarks/controls.tsv"
+    params:
+        code=code("controls.py"),
+        controls=control_code(),
+    shell:
+        'python "$SCRIPTS"/controls.py --scores {input.scores} --splits $ROOT/splits --out {output}'
+        " > {log} 2>&1 || {{ cat {log} >&2; exit 1; }}"

@@ -1,0 +1,34 @@
+"""Check that every control of a run sits in its band; no table is made of a run of which one does not."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from parallax.score.controls import control_errors, declared_bands, read_overlap
+from parallax.score.table import read_table, write_text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scores", type=Path, required=True, help="scores.parquet")
+    parser.add_argument("--splits", type=Path, required=True, help="folder of splits")
+    parser.add_argument("--out", type=Path, required=True, help="what was checked, as JSON")
+    given = parser.parse_args()
+    scores = read_table(given.scores)
+    errors = control_errors(scores, read_overlap(given.splits))
+    for error in errors:
+        sys.stderr.write(f"{error}\n")
+    if errors:
+        sys.exit(1)
+    found = {
+        *zip(scores.method, scores.metric, strict=True),
+        *((name, "status") for name in set(scores.method)),
+    }
+    checked = [asdict(band) for band in declared_bands() if (band.method, band.metric) in found]
+    write_text(json.dumps({"in their bands": checked}, indent=1) + "\n", given.out)
+
+
+if __name__ == "__main__":
+    main()
