@@ -47,7 +47,7 @@ class ElasticParameters(Drawn):
         target_rms_mm: RMS displacement that was asked for.
         realised_mean_mm, realised_rms_mm, realised_p95_mm: measured on the applied field over the structures.
         measured_over: `label` or `foreground`; empty where nothing moves.
-        jacobian_min: least Jacobian determinant over the whole grid.
+        jacobian_min: least Jacobian determinant over the whole grid (see `Flow.least_jacobian`).
         tries: fields drawn, the last of which is used.
     """
 
@@ -73,8 +73,8 @@ def draw(
 ) -> ElasticParameters:
     """Draw a velocity and scale it until the RMS displacement over the structures is `target_rms_mm`.
 
-    The Jacobian determinant is computed at every voxel of the grid. Where its minimum is below 0.1, another
-    field is drawn on knots 1.3 times as far apart, eight times at most.
+    The Jacobian determinant is computed at and between all voxels of the grid. Where its minimum is below
+    0.1, another field is drawn on knots 1.3 times as far apart, eight times at most.
 
     Raises:
         ConfigError: the level is negative, or the case has no second modality for `moved` to move against.
