@@ -36,13 +36,16 @@ def problems(run_dir: Path) -> list[str]:
 def control_problems(scores: pd.DataFrame) -> list[str]:
     """Failed runs, and controls out of their band.
 
-    Exactly: oracle Dice 1 and HD95 0, its copied preset Dice equal to the ceiling, empty Dice 0.
+    Exactly: oracle Dice 1, NSD 1 and HD95 0, its copied preset Dice equal to the ceiling, empty Dice 0 and
+    NSD 0.
     """
     found = []
     for method, metric, exact in (
         ("oracle", "dice", 1.0),
+        ("oracle", "nsd", 1.0),
         ("oracle", "hd95_mm", 0.0),
         ("empty", "dice", 0.0),
+        ("empty", "nsd", 0.0),
     ):
         own = (scores.method == method) & (scores.adapter != "broadcast") & (scores.metric == metric)
         wrong = scores[own & scores.value.notna() & (scores.value != exact)]

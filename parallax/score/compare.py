@@ -10,7 +10,7 @@ import numpy as np
 
 from parallax.case import Volume
 from parallax.errors import DataError
-from parallax.score.metrics import METRICS, diagonal_mm, score_label_maps
+from parallax.score.metrics import diagonal_mm, metric_names, score_label_maps
 
 Scored = dict[str, str | float]
 
@@ -59,7 +59,7 @@ def _score_files(truth_path: Path, prediction_path: Path) -> list[Scored]:
         return [
             _row(case, name, metric, math.nan, "failed", reason)
             for name in _structures(truth)
-            for metric in METRICS
+            for metric in metric_names(False, False)
         ]
     prediction = read_label_map(prediction_path, allowed)
     check_same_grid(truth, prediction, case)
@@ -69,7 +69,7 @@ def _score_files(truth_path: Path, prediction_path: Path) -> list[Scored]:
     return [
         _row(case, name, metric, score.values[metric], score.status, "")
         for name, score in scores.items()
-        for metric in METRICS
+        for metric in metric_names(False, False)
     ]
 
 

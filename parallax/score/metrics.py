@@ -1,4 +1,4 @@
-"""Dice, HD95, ASSD and volume difference of one structure, and what counts when a mask is empty."""
+"""Dice, NSD, HD95, ASSD and volume difference of a structure, and what counts when a mask is empty."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parallax.score.nsd import nsd
 from parallax.score.surface import Mask, Spacing, SurfaceDistances, surface_distances
 
 #: Name of the empty-mask rule; printed under each table and written into the manifest.
@@ -17,11 +18,11 @@ EMPTY_RULE = "diagonal"
 #: The same rule in words.
 EMPTY_RULE_TEXT = (
     "Empty-mask rule “diagonal”: both masks empty, no value and counted apart; one mask empty (missed or "
-    "false positive), Dice 0 and HD95 = diagonal of the image in mm, counted as a case."
+    "false positive), Dice 0, NSD 0 and HD95 = diagonal of the image in mm, counted as a case."
 )
 
 #: Metrics of the tidy table, in its order.
-METRICS = ("dice", "hd95_mm", "assd_mm", "volume_difference_ml")
+METRICS = ("dice", "nsd", "hd95_mm", "assd_mm", "volume_difference_ml")
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,51 @@ def diagonal_mm(shape: tuple[int, ...], spacing_mm: Spacing) -> float:
     return float(np.linalg.norm(np.asarray(shape, dtype=float) * np.asarray(spacing_mm)))
 
 
-def score_masks(reference: Mask, prediction: Mask, spacing_mm: Spacing, penalty_mm: float) -> StructureScore:
-    """All metrics of two boolean masks [X, Y, Z] of one grid; `penalty_mm` is the image diagonal."""
+def score_masks(
+    reference: Mask,
+    prediction: Mask,
+    spacing_mm: Spacing,
+    penalty_mm: float,
+    tolerance_mm: float | None = None,
+    *,
+    pooled: bool = False,
+) -> StructureScore:
+    """All metrics of two boolean masks [X, Y, Z] of one grid.
+
+    Args:
+        reference: the truth.
+        prediction: what is scored.
+        spacing_mm: distance of neighbouring voxels along each axis.
+        penalty_mm: the image diagonal, HD95 and ASSD where one of the masks is empty.
+        tolerance_mm: of the NSD, which is left out without one.
+        pooled: adds the pooled HD95 as `hd95_pooled_mm`, for comparison with papers that used it.
+    """
     status = _status(bool(reference.any()), bool(prediction.any()))
-    if status == "both_empty":
-        return StructureScore(status, dict.fromkeys(METRICS, float("nan")))
+    if status == "ok":
+        distances = surface_distances(reference, prediction, spacing_mm)
+        values = {
+            "dice": dice(reference, prediction),
+            "hd95_mm": hd95_mm(distances),
+            "assd_mm": assd_mm(distances),
+        }
+        values |= {"hd95_pooled_mm": hd95_pooled_mm(distances)} if pooled else {}
+        values |= {"nsd": nsd(distances, tolerance_mm)} if tolerance_mm is not None else {}
+    else:
+        overlap, far_mm = (float("nan"),) * 2 if status == "both_empty" else (0.0, penalty_mm)
+        values = {"dice": overlap, "hd95_mm": far_mm, "assd_mm": far_mm}
+        values |= {"hd95_pooled_mm": far_mm} if pooled else {}
+        values |= {"nsd": overlap} if tolerance_mm is not None else {}
     volume = volume_difference_ml(reference, prediction, spacing_mm)
-    if status != "ok":
-        return StructureScore(status, dict(zip(METRICS, (0.0, penalty_mm, penalty_mm, volume), strict=True)))
-    distances = surface_distances(reference, prediction, spacing_mm)
-    values = (dice(reference, prediction), hd95_mm(distances), assd_mm(distances), volume)
-    return StructureScore(status, dict(zip(METRICS, values, strict=True)))
+    values["volume_difference_ml"] = float("nan") if status == "both_empty" else volume
+    return StructureScore(
+        status, {name: values[name] for name in metric_names(tolerance_mm is not None, pooled)}
+    )
+
+
+def metric_names(with_nsd: bool, pooled: bool) -> tuple[str, ...]:
+    """Names of the metrics in the order of tables; the pooled HD95 comes last."""
+    names = METRICS if with_nsd else tuple(name for name in METRICS if name != "nsd")
+    return (*names, "hd95_pooled_mm") if pooled else names
 
 
 def score_label_maps(
@@ -93,10 +128,24 @@ def score_label_maps(
     classes: Mapping[str, int],
     spacing_mm: Spacing,
     penalty_mm: float,
+    tolerances_mm: Mapping[str, float] | None = None,
+    *,
+    pooled: bool = False,
 ) -> dict[str, StructureScore]:
-    """Scores of each structure (name to label id) of two label maps [X, Y, Z] of one grid."""
+    """Scores of each structure (name to label id) of two label maps [X, Y, Z] of one grid.
+
+    `tolerances_mm` holds the tolerance of the NSD of every structure; without it there is no NSD. The rest is
+    as in `score_masks`.
+    """
     return {
-        name: score_masks(reference == label, prediction == label, spacing_mm, penalty_mm)
+        name: score_masks(
+            reference == label,
+            prediction == label,
+            spacing_mm,
+            penalty_mm,
+            None if tolerances_mm is None else tolerances_mm[name],
+            pooled=pooled,
+        )
         for name, label in classes.items()
     }
 

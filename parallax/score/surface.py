@@ -9,15 +9,42 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 Distances = NDArray[np.float64]
+Voxels = NDArray[np.intp]
 Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class SurfaceDistances:
-    """Distance (mm) of each boundary voxel of one mask to the nearest boundary voxel of the other one."""
+class Surface:
+    """The boundary of one mask.
 
-    prediction_to_reference_mm: Distances
-    reference_to_prediction_mm: Distances
+    Attributes:
+        mask: the mask [X, Y, Z], cut to the joint box and with one layer of background around it.
+        voxels: flat indices into `mask`; those that lie on the other boundary, too, come last.
+        nearest_mm: distance of each of these voxels to the nearest boundary voxel of the other mask.
+    """
+
+    mask: Mask
+    voxels: Voxels
+    nearest_mm: Distances
+
+
+@dataclass(frozen=True)
+class SurfaceDistances:
+    """Two boundaries, and how far each voxel of one lies from the other one."""
+
+    reference: Surface
+    prediction: Surface
+    spacing_mm: Spacing
+
+    @property
+    def prediction_to_reference_mm(self) -> Distances:
+        """Distance of each boundary voxel of the prediction to the reference."""
+        return self.prediction.nearest_mm
+
+    @property
+    def reference_to_prediction_mm(self) -> Distances:
+        """Distance of each boundary voxel of the reference to the prediction."""
+        return self.reference.nearest_mm
 
 
 def boundary(mask: Mask) -> Mask:
@@ -27,17 +54,12 @@ def boundary(mask: Mask) -> Mask:
     HD95 comparable with theirs.
     """
     padded = np.pad(mask, 1)
-    inside = mask.copy()
-    for axis in range(mask.ndim):
-        for start in (0, 2):
-            window = [slice(1, -1)] * mask.ndim
-            window[axis] = slice(start, start + mask.shape[axis])
-            inside &= padded[tuple(window)]
-    return mask & ~inside
+    inner: Mask = _edge(padded).reshape(padded.shape)[1:-1, 1:-1, 1:-1]
+    return inner
 
 
-def crop_to_joint_box(a: Mask, b: Mask) -> tuple[Mask, Mask]:
-    """Both masks cut to the bounding box of their union. Raises ValueError where both are empty."""
+def joint_box(a: Mask, b: Mask) -> tuple[slice, ...]:
+    """Bounding box of the union of two masks. Raises ValueError where both are empty."""
     either = a | b
     box = []
     for axis in range(either.ndim):
@@ -46,7 +68,7 @@ def crop_to_joint_box(a: Mask, b: Mask) -> tuple[Mask, Mask]:
         if filled.size == 0:
             raise ValueError("two empty masks have no bounding box")
         box.append(slice(int(filled[0]), int(filled[-1]) + 1))
-    return a[tuple(box)], b[tuple(box)]
+    return tuple(box)
 
 
 def surface_distances(reference: Mask, prediction: Mask, spacing_mm: Spacing) -> SurfaceDistances:
@@ -56,25 +78,50 @@ def surface_distances(reference: Mask, prediction: Mask, spacing_mm: Spacing) ->
     """
     if not reference.any() or not prediction.any():
         raise ValueError("surface distances need two masks with at least one voxel each")
-    # No voxel outside the joint box is foreground in either mask, so the layer of background that
-    # `boundary` pads is the "one voxel more" that boundary detection needs.
-    reference, prediction = crop_to_joint_box(reference, prediction)
-    edge_r, edge_p = boundary(reference), boundary(prediction)
+    box = joint_box(reference, prediction)
+    # No voxel outside the joint box is foreground, so this layer is all that the boundary needs.
+    a, b = (np.pad(mask[box], 1) for mask in (reference, prediction))
+    edge_a, edge_b = _edge(a), _edge(b)
     return SurfaceDistances(
-        _nearest(edge_p, edge_r, spacing_mm),
-        _nearest(edge_r, edge_p, spacing_mm),
+        _surface(a, edge_a, edge_b, spacing_mm), _surface(b, edge_b, edge_a, spacing_mm), spacing_mm
     )
 
 
-def _nearest(source: Mask, target: Mask, spacing_mm: Spacing) -> Distances:
-    """Distances from each voxel of `source` to the nearest one of `target`; voxels on both cost no query."""
+def _edge(padded: Mask) -> Mask:
+    """Flat flags of the boundary voxels of a mask whose outermost layer is background."""
+    flat = padded.reshape(-1)
+    core = slice(padded[0].size, flat.size - padded[0].size)
+    inside = flat[core].copy()
+    for step in (padded[0].size, padded.shape[2], 1):
+        inside &= flat[core.start - step : core.stop - step]
+        inside &= flat[core.start + step : core.stop + step]
+    edge = flat.copy()
+    edge[core] ^= inside
+    return edge
+
+
+def _surface(mask: Mask, own: Mask, other: Mask, spacing_mm: Spacing) -> Surface:
+    """The boundary `own` of a mask with its distances to the boundary `other` (flat flags both)."""
+    voxels = np.flatnonzero(own)
+    shared = other[voxels]
+    apart, common = voxels[~shared], voxels[shared]
+    distances = np.zeros(len(voxels))
+    distances[: len(apart)] = _nearest(apart, np.flatnonzero(other), mask.shape, spacing_mm)
+    return Surface(mask, np.concatenate([apart, common]), distances)
+
+
+def _nearest(source: Voxels, target: Voxels, shape: tuple[int, ...], spacing_mm: Spacing) -> Distances:
+    """Distance (mm) of each voxel of `source` to the nearest one of `target`."""
     from scipy.spatial import cKDTree
 
-    distances = np.zeros(int(source.sum()), dtype=np.float64)
-    apart = np.argwhere(source & ~target)
-    if len(apart):
-        spacing = np.asarray(spacing_mm, dtype=np.float64)
-        # Building an unbalanced tree is several times faster and the points come from a grid anyway.
-        tree = cKDTree(np.argwhere(target) * spacing, balanced_tree=False, compact_nodes=False)
-        distances[: len(apart)] = tree.query(apart * spacing)[0]
-    return distances
+    if len(source) == 0:
+        return np.zeros(0)
+    # Building an unbalanced tree is several times faster and the points come from a grid anyway.
+    tree = cKDTree(_points_mm(target, shape, spacing_mm), balanced_tree=False, compact_nodes=False)
+    return np.asarray(tree.query(_points_mm(source, shape, spacing_mm))[0])
+
+
+def _points_mm(voxels: Voxels, shape: tuple[int, ...], spacing_mm: Spacing) -> Distances:
+    """Coordinates [N, 3] of voxels, from the corner of the joint box on."""
+    index = np.stack(np.unravel_index(voxels, shape), axis=1) - 1
+    return np.asarray(index * np.asarray(spacing_mm, dtype=np.float64))

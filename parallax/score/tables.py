@@ -20,6 +20,8 @@ from parallax.score.layout import (
     in_order,
     label,
     mean_sd,
+    nsd_header,
+    nsd_tolerance,
     number,
     percent,
     short_count,
@@ -31,7 +33,9 @@ from parallax.score.notes import (
     HD95_NOTE,
     absent_notes,
     all_notes,
+    condition_notes,
     loss_notes,
+    nsd_notes,
     pairing,
     shared_notes,
 )
@@ -47,13 +51,13 @@ def overview_tables(lines: Sequence[Line], table: pd.DataFrame, context: Context
 
 
 def main_tables(lines: Sequence[Line], costs: pd.DataFrame, context: Context) -> list[Table]:
-    """Per dataset and condition: Dice, HD95, counts and cost of every method."""
+    """Per dataset and condition: Dice, NSD, HD95, counts and cost of every method."""
     by_cost = mean_costs(costs)
     return [_main(own, by_cost, context) for own in _by_condition(lines)]
 
 
 def full_tables(structure_lines: Sequence[Line], lines: Sequence[Line], context: Context) -> list[Table]:
-    """Per dataset and condition: Dice and HD95 of every structure in every modality (two tables each).
+    """Per dataset and condition: Dice, NSD and HD95 of every structure in every modality, a table each.
 
     `lines` are those of the main tables, whose order and whose skipped methods these tables repeat.
     """
@@ -156,14 +160,17 @@ def _overview(lines: list[Line], absent: list[str], context: Context) -> Table:
 
 def _main(lines: list[Line], costs: dict[tuple[Any, ...], dict[str, float]], context: Context) -> Table:
     ordered = in_order(lines, context)
-    columns = [column for column in _MAIN if column[0] != "95 % interval" or can_rank(lines, context)]
+    tolerance_mm = nsd_tolerance(lines)
+    dropped = set() if can_rank(lines, context) else {"95 % interval"}
+    dropped |= set() if tolerance_mm else {"NSD"}
+    columns = [column for column in _MAIN if column[0] not in dropped]
     rows = [
         (label(line, context), *(cell(line, cost_of(line, costs)) for _, cell in columns)) for line in ordered
     ]
     return Table(
         _stem("main", lines[0]),
         f"{lines[0].dataset}: {condition_label(lines[0])}",
-        ("Method", *(name for name, _ in columns)),
+        ("Method", *(nsd_header(tolerance_mm) if name == "NSD" else name for name, _ in columns)),
         tuple(rows),
         all_notes(lines, context),
         group_rules(ordered, context),
@@ -178,6 +185,7 @@ _MAIN: tuple[tuple[str, Cell], ...] = (
     ("Dice", lambda line, _: _dice_cell(line)),
     ("95 % interval", lambda line, _: _interval(line)),
     ("Ceiling", lambda line, _: number(line.ceiling_mean, 3)),
+    ("NSD", lambda line, _: _nsd_cell(line)),
     ("HD95 median (mm)", lambda line, _: number(line.hd95_median_mm, 1)),
     ("HD95 found (mm)", lambda line, _: mean_sd(line.hd95_found_mean_mm, line.hd95_found_sd_mm, 1)),
     ("Missed", lambda line, _: _share(line.missed, line)),
@@ -198,18 +206,24 @@ def _full(lines: list[Line], parts: list[Line], context: Context) -> list[Table]
     ordered = in_order(lines, context)
     header = ("Method", *(f"{modality}: {structure}" for modality, structure in places))
 
-    def table(kind: str, title: str, cell: Callable[[Line], str], note: str) -> Table:
+    def table(kind: str, title: str, cell: Callable[[Line], str], *note: str) -> Table:
         rows = [
             (label(line, context), *(cell(cells.get((contender(line), *place), line)) for place in places))
             for line in ordered
         ]
         where = f"{lines[0].dataset}: {condition_label(lines[0])}"
-        notes, rules = (note, *all_notes(lines, context)[2:]), group_rules(ordered, context)
+        notes, rules = (*note, *condition_notes(lines, context)), group_rules(ordered, context)
         stem = _stem(f"full_{kind}", lines[0])
         return Table(stem, f"{title}, {where}", header, tuple(rows), notes, rules, lines[0].dataset)
 
     hd95_note = HD95_NOTE + " Cells: median | mean ± SD of the found | missed of counted."
-    return [table("dice", "Dice", _dice_cell, DICE_NOTE), table("hd95", "HD95 (mm)", _hd95_cell, hd95_note)]
+    tolerance_mm = nsd_tolerance(lines)
+    nsd = [table("nsd", nsd_header(tolerance_mm), _nsd_cell, *nsd_notes(lines))] if tolerance_mm else []
+    return [
+        table("dice", "Dice", _dice_cell, DICE_NOTE),
+        *nsd,
+        table("hd95", "HD95 (mm)", _hd95_cell, hd95_note),
+    ]
 
 
 def _hd95_cell(line: Line) -> str:
@@ -222,9 +236,11 @@ def _hd95_cell(line: Line) -> str:
 def _dice_cell(line: Line | None) -> str:
     if line is None:
         return DASH
-    if line.status != "ok":
-        return line.status
-    return mean_sd(line.dice_mean, line.dice_sd_cases, 3)
+    return line.status if line.status != "ok" else mean_sd(line.dice_mean, line.dice_sd_cases, 3)
+
+
+def _nsd_cell(line: Line) -> str:
+    return line.status if line.status != "ok" else mean_sd(line.nsd_mean, line.nsd_sd_cases, 3)
 
 
 def _by_condition(lines: Iterable[Line]) -> list[list[Line]]:

@@ -53,8 +53,14 @@ def test_golden_values(name):
 
 def test_oracle_is_exact():
     mask = ball(9, SPACING_MM)
-    score = score_masks(mask, mask.copy(), SPACING_MM, 100.0)
-    assert dict(score.values) == {"dice": 1.0, "hd95_mm": 0.0, "assd_mm": 0.0, "volume_difference_ml": 0.0}
+    score = score_masks(mask, mask.copy(), SPACING_MM, 100.0, 1.0)
+    assert dict(score.values) == {
+        "dice": 1.0,
+        "nsd": 1.0,
+        "hd95_mm": 0.0,
+        "assd_mm": 0.0,
+        "volume_difference_ml": 0.0,
+    }
 
 
 def test_average_distance_of_two_single_voxels_is_their_distance():
