@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parallax.score.nearest import Spacing
 from parallax.score.nsd import nsd
-from parallax.score.surface import Mask, Spacing, SurfaceDistances, surface_distances
+from parallax.score.surface import Mask, SurfaceDistances, surface_distances
 
 #: Name of the empty-mask rule; printed under each table and written into the manifest.
 EMPTY_RULE = "diagonal"
@@ -35,8 +36,8 @@ class StructureScore:
 
 def dice(reference: Mask, prediction: Mask) -> float:
     """2 |A and B| / (|A| + |B|); NaN where both masks are empty."""
-    total = int(reference.sum()) + int(prediction.sum())
-    return 2.0 * int((reference & prediction).sum()) / total if total else float("nan")
+    total = np.count_nonzero(reference) + np.count_nonzero(prediction)
+    return 2.0 * np.count_nonzero(reference & prediction) / total if total else float("nan")
 
 
 def hd95_mm(distances: SurfaceDistances) -> float:
@@ -67,7 +68,7 @@ def assd_mm(distances: SurfaceDistances) -> float:
 def volume_difference_ml(reference: Mask, prediction: Mask, spacing_mm: Spacing) -> float:
     """Volume of the prediction minus volume of the reference, in mL; signed."""
     voxel_ml = float(np.prod(spacing_mm)) / 1000.0
-    return (int(prediction.sum()) - int(reference.sum())) * voxel_ml
+    return (np.count_nonzero(prediction) - np.count_nonzero(reference)) * voxel_ml
 
 
 def diagonal_mm(shape: tuple[int, ...], spacing_mm: Spacing) -> float:
@@ -135,12 +136,13 @@ def score_label_maps(
     """Scores of each structure (name to label id) of two label maps [X, Y, Z] of one grid.
 
     `tolerances_mm` holds the tolerance of the NSD of every structure; without it there is no NSD. The rest is
-    as in `score_masks`.
+    as in `score_masks`. Each structure is cut out by its box, so the volumes are gone through only once.
     """
+    boxes = _boxes(classes.values(), reference, prediction)
     return {
         name: score_masks(
-            reference == label,
-            prediction == label,
+            reference[boxes[label]] == label,
+            prediction[boxes[label]] == label,
             spacing_mm,
             penalty_mm,
             None if tolerances_mm is None else tolerances_mm[name],
@@ -148,6 +150,32 @@ def score_label_maps(
         )
         for name, label in classes.items()
     }
+
+
+def _boxes(labels: Iterable[int], *maps: NDArray[Any]) -> dict[int, tuple[slice, ...]]:
+    """The joint bounding box of each label in all maps; an empty one where no map holds it."""
+    labels = list(labels)
+    found = [_boxes_of_one(labels_of, max(labels, default=0)) for labels_of in maps]
+    boxes = {}
+    for label in labels:
+        held = [own[label - 1] for own in found if own[label - 1] is not None]
+        boxes[label] = (
+            tuple(
+                slice(min(side.start for side in sides), max(side.stop for side in sides))
+                for sides in zip(*held, strict=True)
+            )
+            or (slice(0, 0),) * 3
+        )
+    return boxes
+
+
+def _boxes_of_one(labels: NDArray[Any], largest: int) -> list[tuple[slice, ...] | None]:
+    from scipy.ndimage import find_objects
+
+    if labels.flags.c_contiguous:
+        return list(find_objects(labels, largest))
+    # Files are read in Fortran order, and SciPy walks in C order: it is four times faster on the transpose.
+    return [box and box[::-1] for box in find_objects(labels.T, largest)]
 
 
 def _status(reference: bool, prediction: bool) -> str:

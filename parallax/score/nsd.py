@@ -17,7 +17,8 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from parallax.score.surface import Mask, Spacing, Surface, SurfaceDistances
+from parallax.score.nearest import Spacing
+from parallax.score.surface import Mask, Surface, SurfaceDistances
 
 _CORNERS = tuple(product((0, 1), repeat=3))
 
