@@ -36,8 +36,8 @@ class StructureScore:
 
 def dice(reference: Mask, prediction: Mask) -> float:
     """2 |A and B| / (|A| + |B|); NaN where both masks are empty."""
-    total = np.count_nonzero(reference) + np.count_nonzero(prediction)
-    return 2.0 * np.count_nonzero(reference & prediction) / total if total else float("nan")
+    total = _size(reference) + _size(prediction)
+    return 2.0 * _size(reference & prediction) / total if total else float("nan")
 
 
 def hd95_mm(distances: SurfaceDistances) -> float:
@@ -68,7 +68,7 @@ def assd_mm(distances: SurfaceDistances) -> float:
 def volume_difference_ml(reference: Mask, prediction: Mask, spacing_mm: Spacing) -> float:
     """Volume of the prediction minus volume of the reference, in mL; signed."""
     voxel_ml = float(np.prod(spacing_mm)) / 1000.0
-    return (np.count_nonzero(prediction) - np.count_nonzero(reference)) * voxel_ml
+    return (_size(prediction) - _size(reference)) * voxel_ml
 
 
 def diagonal_mm(shape: tuple[int, ...], spacing_mm: Spacing) -> float:
@@ -152,6 +152,11 @@ def score_label_maps(
     }
 
 
+def labels_in(label_map: NDArray[Any]) -> list[int]:
+    """Label values above 0 that a label map of whole numbers from 0 holds."""
+    return [label for label, box in enumerate(_boxes_of_one(label_map, 0), start=1) if box is not None]
+
+
 def _boxes(labels: Iterable[int], *maps: NDArray[Any]) -> dict[int, tuple[slice, ...]]:
     """The joint bounding box of each label in all maps; an empty one where no map holds it."""
     labels = list(labels)
@@ -186,6 +191,10 @@ def _status(reference: bool, prediction: bool) -> str:
         (False, False): "both_empty",
     }
     return names[(reference, prediction)]
+
+
+def _size(mask: Mask) -> int:
+    return int(np.count_nonzero(mask))
 
 
 def _pooled(distances: SurfaceDistances) -> NDArray[np.float64]:
