@@ -28,6 +28,9 @@ HD95_NOTE = (
     "HD95: directed-max, in mm, over single values (case × modality × structure × run): median over all "
     "that count; mean ± SD over those found (both masks present)."
 )
+HD95_CELLS_NOTE = (
+    f"{HD95_NOTE} Cells: median | mean ± SD of the found | missed + false positives / all that count."
+)
 _NSD_NOTE = (
     "NSD: part of both boundaries, by area, within a tolerance of the other one; mean ± SD over test cases, "
     "averaged as the Dice. Tolerance in mm: "

@@ -27,10 +27,11 @@ from parallax.score.layout import (
     short_count,
     with_annotation,
 )
+from parallax.score.metrics import EMPTY_RULE_TEXT
 from parallax.score.notes import (
     DICE_NOTE,
     GIVEN_NOTE,
-    HD95_NOTE,
+    HD95_CELLS_NOTE,
     absent_notes,
     all_notes,
     condition_notes,
@@ -68,37 +69,45 @@ def full_tables(structure_lines: Sequence[Line], lines: Sequence[Line], context:
 
 
 def given_tables(given_lines: Sequence[Line], lines: Sequence[Line], context: Context) -> list[Table]:
-    """Per dataset and condition: Dice of each modality by the set of modalities that a method was given.
+    """Per dataset and condition: Dice and HD95 of each modality by the modalities that a method was given.
 
     `lines` are those of the main tables, whose order and whose skipped methods these tables repeat.
     """
     by_condition = {_key(own[0]): own for own in _by_condition(given_lines)}
     return [
-        _given(own, by_condition[_key(own[0])], context)
+        table
         for own in _by_condition(lines)
         if _key(own[0]) in by_condition
+        for table in _given(own, by_condition[_key(own[0])], context)
     ]
 
 
-def _given(lines: list[Line], parts: list[Line], context: Context) -> Table:
+def _given(lines: list[Line], parts: list[Line], context: Context) -> list[Table]:
     sets = {(line.modality, -line.available.count("+"), line.available) for line in parts}
     places = [(modality, available) for modality, _, available in sorted(sets)]
     cells = {(contender(line), line.modality, line.available): line for line in parts}
     ordered = in_order(lines, context)
-    rows = []
-    for line in ordered:
-        absent = line if line.status == "skipped" else None
-        found = (cells.get((contender(line), *place), absent) for place in places)
-        rows.append((label(line, context), *map(_dice_cell, found)))
-    return Table(
-        _stem("given", lines[0]),
-        f"Modalities given at test, {lines[0].dataset}: {condition_label(lines[0])}",
-        ("Method", *(f"{modality}, given {available}" for modality, available in places)),
-        tuple(rows),
-        (GIVEN_NOTE, DICE_NOTE, *shared_notes(lines, context)),
-        group_rules(ordered, context),
-        lines[0].dataset,
-    )
+
+    def table(stem: str, metric: str, cell: Callable[[Line | None], str], note: str) -> Table:
+        rows = []
+        for line in ordered:
+            absent = line if line.status == "skipped" else None
+            found = (cells.get((contender(line), *place), absent) for place in places)
+            rows.append((label(line, context), *map(cell, found)))
+        return Table(
+            _stem(stem, lines[0]),
+            f"{metric} by modalities given at test, {lines[0].dataset}: {condition_label(lines[0])}",
+            ("Method", *(f"{modality}, given {available}" for modality, available in places)),
+            tuple(rows),
+            (GIVEN_NOTE, note, *shared_notes(lines, context)),
+            group_rules(ordered, context),
+            lines[0].dataset,
+        )
+
+    return [
+        table("given", "Dice", _dice_cell, DICE_NOTE),
+        table("given_hd95", "HD95 (mm)", _hd95_cell, f"{HD95_CELLS_NOTE} {EMPTY_RULE_TEXT}"),
+    ]
 
 
 def excluded_table(table: pd.DataFrame, context: Context) -> Table:
@@ -216,21 +225,21 @@ def _full(lines: list[Line], parts: list[Line], context: Context) -> list[Table]
         stem = _stem(f"full_{kind}", lines[0])
         return Table(stem, f"{title}, {where}", header, tuple(rows), notes, rules, lines[0].dataset)
 
-    hd95_note = HD95_NOTE + " Cells: median | mean ± SD of the found | missed of counted."
     tolerance_mm = nsd_tolerance(lines)
     nsd = [table("nsd", nsd_header(tolerance_mm), _nsd_cell, *nsd_notes(lines))] if tolerance_mm else []
     return [
         table("dice", "Dice", _dice_cell, DICE_NOTE),
         *nsd,
-        table("hd95", "HD95 (mm)", _hd95_cell, hd95_note),
+        table("hd95", "HD95 (mm)", _hd95_cell, HD95_CELLS_NOTE),
     ]
 
 
-def _hd95_cell(line: Line) -> str:
-    if not line.counted:
+def _hd95_cell(line: Line | None) -> str:
+    if line is None or not line.counted:
         return _dice_cell(line)
     found = mean_sd(line.hd95_found_mean_mm, line.hd95_found_sd_mm, 1)
-    return f"{number(line.hd95_median_mm, 1)} | {found} | {line.missed}/{line.counted}"
+    lost = f"{line.missed}+{line.false_positive}/{line.counted}"
+    return f"{number(line.hd95_median_mm, 1)} | {found} | {lost}"
 
 
 def _dice_cell(line: Line | None) -> str:
