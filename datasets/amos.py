@@ -51,6 +51,7 @@ class Amos(ScanDataset):
         "organs4": ("spleen", "right_kidney", "left_kidney", "liver"),
     }  # fmt: skip
     spacing_mm = (1.5, 1.5, 2.0)
+    nsd_tolerance_mm = 1.5  # every structure; one voxel of that frame in plane (our decision)
 
     @property
     def values(self) -> Values:

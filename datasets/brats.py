@@ -49,6 +49,7 @@ class Brats(ScanDataset):
         "enhancing_tumour": ("enhancing_tumour",),
     }
     spacing_mm = (1.0, 1.0, 1.0)
+    nsd_tolerance_mm = 1.0  # every structure; one voxel of that frame in plane (our decision)
 
     @property
     def values(self) -> Values:

@@ -58,6 +58,7 @@ class Chaos(ScanDataset):
     }
     protocol_pairing = {"ct_liver": "registered", "ct_t2_liver": "unpaired"}  # noqa: RUF012
     spacing_mm = (1.5, 1.5, 4.0)
+    nsd_tolerance_mm = 1.5  # every structure; one voxel of that frame in plane (our decision)
 
     @property
     def values(self) -> Values:

@@ -9,9 +9,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from parallax.case import Case, Modality, Pairing, Task
+from parallax.case import Case, Modality, Pairing, Task, one_voxel_mm
 from parallax.data.checked import checked_files
-from parallax.data.dataset import Dataset, modality_strata
+from parallax.data.dataset import Dataset, modality_strata, read_tolerances
 from parallax.data.manifest import (
     Row,
     find_manifest,
@@ -44,7 +44,7 @@ class Folder(Dataset):
 
     OPTIONS = (
         "root", "manifest", "modalities", "classes", "ignore_values", "pairing", "spacing_mm", "severity_mm",
-        "title", "crop",
+        "title", "crop", "nsd_tolerance_mm",
     )  # fmt: skip
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -63,13 +63,16 @@ class Folder(Dataset):
     def task(self) -> Task:
         """The task that the options describe; ids follow the least raw value of each structure."""
         severity = self.options.get("severity_mm")
+        names, spacing_mm = list(self._classes.ids), _spacing(self.options["spacing_mm"])
+        stated = self.options.get("nsd_tolerance_mm", one_voxel_mm(names, spacing_mm))
         extra = {} if severity is None else {"severity_mm": _numbers("severity_mm", severity)}
         return Task(
             name=_slug(str(self.options.get("title", self.name))),
             modalities=self._modalities,
             classes=self._classes.ids,
             pairing=_pairing(self.options.get("pairing", "registered")),
-            spacing_mm=_spacing(self.options["spacing_mm"]),
+            spacing_mm=spacing_mm,
+            nsd_tolerance_mm=read_tolerances(stated, names, f"options of dataset `{self.name}`"),
             **extra,
         )
 

@@ -29,6 +29,7 @@ class Iseg(ScanDataset):
     pairing_level = "registered"
     protocols = {"tissues": ("csf", "grey_matter", "white_matter")}  # noqa: RUF012
     spacing_mm = (1.0, 1.0, 1.0)
+    nsd_tolerance_mm = 1.0  # every structure; one voxel of that frame in plane (our decision)
     allow_no_codes = True
 
     @property

@@ -40,6 +40,7 @@ class Mmwhs(ScanDataset):
         "four": ("myocardium", "left_atrium", "left_ventricle", "ascending_aorta"),
     }  # fmt: skip
     spacing_mm = (1.5, 1.5, 1.5)
+    nsd_tolerance_mm = 1.5  # every structure; one voxel of that frame in plane (our decision)
     window_hu = (-150.0, 450.0)
     largest_component = True
 

@@ -36,6 +36,7 @@ class Mscmrseg(ScanDataset):
     pairing_level = "same_subject"
     protocols = {"ventricles": ("myocardium", "left_ventricle", "right_ventricle")}  # noqa: RUF012
     spacing_mm = (1.25, 1.25, 5.0)
+    nsd_tolerance_mm = 1.25  # every structure; one voxel of that frame in plane (our decision)
     nan_fill = 0.0
 
     @property

@@ -37,6 +37,7 @@ class Orbit(ScanDataset):
         "muscles": ("superior_rectus", "inferior_rectus", "medial_rectus", "lateral_rectus"),
     }  # fmt: skip
     spacing_mm = (1.0, 1.0, 1.0)
+    nsd_tolerance_mm = 1.0  # every structure; one voxel of that frame in plane (our decision)
 
     @property
     def values(self) -> Values:

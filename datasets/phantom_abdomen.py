@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parallax.case import Case, Modality, Pairing, Task
+from parallax.case import Case, Modality, Pairing, Task, one_voxel_mm
 from parallax.data.dataset import Dataset
 
 
@@ -42,13 +42,16 @@ class PhantomAbdomen(Dataset):
             "postcava",
             "pancreas",
         )
+        frame_mm = abdomen_size(self._choice.size).frame_mm
         return Task(
             name=self.name,
             modalities=(Modality("CT", "ct", (-160.0, 240.0)), Modality("MR", "mr")),
             classes={organ: i for i, organ in enumerate(organs, start=1)},
             pairing=Pairing.SAME_SUBJECT,
-            spacing_mm=abdomen_size(self._choice.size).frame_mm,
+            spacing_mm=frame_mm,
             severity_mm=(0.0, 3.0, 6.0, 10.0, 20.0),
+            # phantoms come at several sizes, and none is finer than its voxels
+            nsd_tolerance_mm=one_voxel_mm(organs, frame_mm),
         )
 
     def case_ids(self) -> list[str]:

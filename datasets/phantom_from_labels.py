@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parallax.case import Case, Modality, Pairing, Task, Volume
+from parallax.case import Case, Modality, Pairing, Task, Volume, one_voxel_mm
 from parallax.data.dataset import Dataset
 from parallax.data.volumes import read_label_map, read_volume, write_volume
 from parallax.errors import ConfigError, DataError
@@ -58,6 +58,8 @@ class PhantomFromLabels(Dataset):
             pairing=Pairing.SAME_SUBJECT,
             spacing_mm=self.spacing_mm,
             severity_mm=(0.0, 3.0, 6.0, 10.0, 20.0),
+            # as for the other phantoms
+            nsd_tolerance_mm=one_voxel_mm(scored, self.spacing_mm),
         )
 
     def case_ids(self) -> list[str]:

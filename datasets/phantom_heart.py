@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parallax.case import Case, Modality, Pairing, Task
+from parallax.case import Case, Modality, Pairing, Task, one_voxel_mm
 from parallax.data.dataset import Dataset
 
 
@@ -32,13 +32,16 @@ class PhantomHeart(Dataset):
         from parallax.phantom.sampling import heart_size
 
         names = mmwhs_values().structures
+        frame_mm = heart_size(self._choice.size).frame_mm
         return Task(
             name=self.name,
             modalities=(Modality("CT", "ct", (-150.0, 450.0)), Modality("MR", "mr")),
             classes={name: i for i, name in enumerate(names, start=1)},
             pairing=Pairing.SAME_SUBJECT,
-            spacing_mm=heart_size(self._choice.size).frame_mm,
+            spacing_mm=frame_mm,
             severity_mm=(0.0, 2.0, 4.0, 7.0, 12.0),
+            # phantoms come at several sizes, and none is finer than its voxels
+            nsd_tolerance_mm=one_voxel_mm(names, frame_mm),
         )
 
     def case_ids(self) -> list[str]:

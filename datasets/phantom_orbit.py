@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parallax.case import Case, Modality, Pairing, Task
+from parallax.case import Case, Modality, Pairing, Task, one_voxel_mm
 from parallax.data.dataset import Dataset
 
 
@@ -36,13 +36,16 @@ class PhantomOrbit(Dataset):
         from parallax.phantom.sampling import orbit_size
 
         names = list(orbit_values().structures)[:7]
+        frame_mm = orbit_size(self._choice.size).frame_mm
         return Task(
             name=self.name,
             modalities=(Modality("T1", "mr"), Modality("T1c", "mr"), Modality("T2", "mr")),
             classes={name: i for i, name in enumerate(names, start=1)},
             pairing=Pairing.SAME_SUBJECT,
-            spacing_mm=orbit_size(self._choice.size).frame_mm,
+            spacing_mm=frame_mm,
             severity_mm=(0.0, 0.5, 1.0, 2.0, 4.0),
+            # phantoms come at several sizes, and none is finer than its voxels
+            nsd_tolerance_mm=one_voxel_mm(names, frame_mm),
         )
 
     def case_ids(self) -> list[str]:

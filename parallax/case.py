@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from parallax.errors import DataError
 
 #: Label value of a voxel whose structure is not known (an unlabelled modality of a labelled case).
 IGNORE = 255
@@ -50,6 +53,8 @@ class Task:
         pairing: how the modalities of a case relate.
         spacing_mm: spacing of the common frame in which networks are trained.
         severity_mm: RMS displacement (mm) inside the foreground at misalignment severities S0, S1, ...
+        nsd_tolerance_mm: structure name to the distance up to which the NSD takes two boundaries for one.
+            A dataset declares it for every structure; it is a decision of whoever writes the dataset.
     """
 
     name: str
@@ -58,6 +63,7 @@ class Task:
     pairing: Pairing
     spacing_mm: tuple[float, float, float]
     severity_mm: tuple[float, ...] = (0.0, 2.0, 4.0, 7.0, 12.0)
+    nsd_tolerance_mm: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def modality_names(self) -> tuple[str, ...]:
@@ -74,6 +80,19 @@ class Task:
         """Number of classes, background counted."""
         return len(self.classes) + 1
 
+    def tolerance_mm(self, structure: str) -> float:
+        """Tolerance of the NSD of a structure. Raises `DataError` where none above 0 is declared."""
+        tolerance_mm = self.nsd_tolerance_mm.get(structure, math.nan)
+        if math.isfinite(tolerance_mm) and tolerance_mm > 0:
+            return tolerance_mm
+        raise DataError(
+            "The NSD has no value without its tolerance",
+            where=f"task of {self.name}, nsd_tolerance_mm, {structure}",
+            expected="a length in mm above 0 for every structure",
+            found="none" if math.isnan(tolerance_mm) else repr(tolerance_mm),
+            remedy="declare it in the dataset; data prepared by an older version must be prepared again",
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The task as plain values, for `dataset.json`."""
         return {
@@ -83,6 +102,7 @@ class Task:
             "pairing": str(self.pairing),
             "spacing_mm": list(self.spacing_mm),
             "severity_mm": list(self.severity_mm),
+            "nsd_tolerance_mm": dict(self.nsd_tolerance_mm),
         }
 
     @staticmethod
@@ -95,7 +115,17 @@ class Task:
             pairing=Pairing(values["pairing"]),
             spacing_mm=(values["spacing_mm"][0], values["spacing_mm"][1], values["spacing_mm"][2]),
             severity_mm=tuple(values["severity_mm"]),
+            nsd_tolerance_mm=dict(values.get("nsd_tolerance_mm", {})),
         )
+
+
+def one_voxel_mm(structures: Iterable[str], spacing_mm: Sequence[float]) -> dict[str, float]:
+    """A tolerance of the NSD for every structure: the coarser in-plane edge (mm) of a voxel of a frame.
+
+    That is the middle one of its three edges. A boundary that lies one voxel off in the slice is then within
+    tolerance, one that lies a thick slice off is not. A decision of Parallax's: no source fixes a value.
+    """
+    return dict.fromkeys(structures, float(sorted(spacing_mm)[1]))
 
 
 @dataclass(frozen=True)

@@ -79,21 +79,34 @@ def check_data(
 
 @app.command()
 def score(
-    truth: Annotated[Path, typer.Argument(help="label map (NIfTI) that is right")],
-    prediction: Annotated[Path, typer.Argument(help="label map (NIfTI) to score")],
+    truth: Annotated[Path, typer.Argument(help="label map (NIfTI) that is right, or a folder of them")],
+    prediction: Annotated[Path, typer.Argument(help="label map (NIfTI) to score, or a folder of them")],
+    tolerance_mm: Annotated[
+        float | None, typer.Option(help="distance in mm up to which two boundaries are one: adds the NSD")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="names of the labels to score: liver=1,spleen=2 or a dataset.json")
+    ] = None,
+    legacy: Annotated[bool, typer.Option("--legacy", help="add the pooled HD95 (hd95_pooled_mm)")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    csv: Annotated[Path | None, typer.Option(help="write a CSV file")] = None,
+    csv: Annotated[Path | None, typer.Option(help="write a CSV file as well")] = None,
 ) -> None:
-    """Score one label map against another: Dice, HD95 (mm), ASSD (mm) per label value."""
-    from parallax.score.compare import score_pair
+    """Score label maps against others: Dice, NSD, HD95, ASSD and volume difference by case and label.
 
-    rows = score_pair(truth, prediction)
+    In folders, a prediction has the file name of its truth.
+    """
+    from parallax.score.compare import Wanted, extra_predictions, read_names, score_pair, write_scored
+    from parallax.score.comparison import comparison_table
+    from parallax.score.render import print_tables
+
+    wanted = Wanted(read_names(labels) if labels else None, tolerance_mm, legacy)
+    rows = score_pair(truth, prediction, wanted)
     if csv:
-        _write_csv(rows, csv)
+        write_scored(rows, csv)
     if as_json:
         sys.stdout.write(json.dumps([_no_nan(row) for row in rows], indent=1) + "\n")
-    elif not csv:
-        _print_rows(rows)
+    else:
+        print_tables([comparison_table(rows, wanted, extra_predictions(truth, prediction))])
 
 
 @app.command()
@@ -168,25 +181,6 @@ def _counts(plan: Any) -> list[tuple[str, int, int, str]]:
         skips = [s for s in plan.skipped if (s.run.method, s.run.preset) == (method, preset)]
         rows.append((f"{method}:{preset}", runs, len(skips), "; ".join(sorted({s.reason for s in skips}))))
     return rows
-
-
-def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
-    import csv as csv_module
-
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv_module.DictWriter(handle, list(rows[0]) if rows else ["label"])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _print_rows(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*(rows[0] if rows else ["label"]))
-    for row in rows:
-        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
-    Console().print(table)
 
 
 if __name__ == "__main__":

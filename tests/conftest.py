@@ -36,6 +36,7 @@ def two_modality_task():
         pairing=Pairing.SAME_SUBJECT,
         spacing_mm=(2.0, 2.0, 2.0),
         severity_mm=(0.0, 2.0, 6.0),
+        nsd_tolerance_mm={"large": 2.0, "small": 1.0},
     )
 
 

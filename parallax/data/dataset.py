@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from parallax.case import Case, Task
+from parallax.errors import ConfigError
 
 
 def modality_strata(held: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """Case to the modalities that it has (`CT+MR`), where cases differ in that; else empty: one stratum."""
     strata = {case: "+".join(modalities) for case, modalities in held.items()}
     return strata if len(set(strata.values())) > 1 else {}
+
+
+def read_tolerances(given: Any, structures: Sequence[str], where: str) -> dict[str, float]:
+    """The tolerance (mm) of the NSD by structure, from one number for all of them or a number by structure.
+
+    Raises `ConfigError` unless every structure has a finite number above 0.
+    """
+    held: Mapping[str, Any] = given if isinstance(given, Mapping) else dict.fromkeys(structures, given)
+    for name in structures:
+        value: Any = held.get(name)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value < math.inf:
+            raise ConfigError(
+                "A structure has no usable tolerance for the NSD",
+                where=f"{where}, nsd_tolerance_mm, {name}",
+                expected="one length in mm above 0, or one by structure for every structure",
+                found=repr(value),
+                remedy="state it; docs/metrics.md says how to choose it",
+            )
+    return {name: float(held[name]) for name in structures}
 
 
 class Dataset(ABC):

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 
 from parallax.case import Case, Grid, Modality, Pairing, Task, Volume
 from parallax.data.checked import checked_files
-from parallax.data.dataset import Dataset, modality_strata
+from parallax.data.dataset import Dataset, modality_strata, read_tolerances
 from parallax.data.layouts import Values
 from parallax.data.reading import Loaded, ReadScan, Rules, finish_label, finish_scan, header_notes
 from parallax.data.volumes import check_same_grid, load_volume, read_grid
 from parallax.errors import ConfigError, DataError
 from parallax.plugin import nearest
 
-OPTIONS = ("root", "protocol", "spacing_mm", "unlabelled", "crop", "largest_component")
+OPTIONS = ("root", "protocol", "spacing_mm", "unlabelled", "crop", "largest_component", "nsd_tolerance_mm")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ class ScanDataset(Dataset):
     Options: `root` (where it was unpacked), `protocol` (a key of `protocols`, default the first),
     `spacing_mm` (of the common frame), `unlabelled` (true: cases without label maps join the training pool),
     `crop` (true: cut the common frame to the foreground), `largest_component` (true: keep only the largest
-    connected component of each structure, and report what was dropped).
+    connected component of each structure, and report what was dropped), `nsd_tolerance_mm` (of the NSD, one
+    number or one by structure).
 
     Attributes:
         licence: terms under which the owner hands the data out.
@@ -63,6 +64,7 @@ class ScanDataset(Dataset):
         protocol_modalities: protocol to the modalities that it has, where it has not all.
         protocol_pairing: protocol to its pairing level, where it is another one.
         spacing_mm: default of the common frame.
+        nsd_tolerance_mm: default of the option.
         nan_fill: what replaces NaN in this dataset, counted as a repair; None refuses it.
         largest_component: default of the option.
         allow_no_codes: whether headers without sform and qform are accepted, counted as a repair.
@@ -77,6 +79,7 @@ class ScanDataset(Dataset):
     protocol_modalities: ClassVar[Mapping[str, Sequence[str]]] = {}
     protocol_pairing: ClassVar[Mapping[str, str]] = {}
     spacing_mm: ClassVar[tuple[float, float, float]]
+    nsd_tolerance_mm: ClassVar[float | Mapping[str, float]]
     window_hu: ClassVar[tuple[float, float]] = (-175.0, 250.0)
     nan_fill: ClassVar[float | None] = None
     largest_component: ClassVar[bool] = False
@@ -146,6 +149,11 @@ class ScanDataset(Dataset):
             classes={name: i for i, name in enumerate(self.protocols[self.protocol], start=1)},
             pairing=Pairing(self.protocol_pairing.get(self.protocol, self.pairing_level)),
             spacing_mm=(float(spacing[0]), float(spacing[1]), float(spacing[2])),
+            nsd_tolerance_mm=read_tolerances(
+                self.options.get("nsd_tolerance_mm", self.nsd_tolerance_mm),
+                self.protocols[self.protocol],
+                f"options of dataset `{self.name}`",
+            ),
         )
 
     @property

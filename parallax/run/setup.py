@@ -16,7 +16,7 @@ from parallax.case import Pairing, Task
 from parallax.data.dataset import Dataset
 from parallax.data.split_list import read_split_list
 from parallax.data.splits import case_index
-from parallax.errors import ConfigError
+from parallax.errors import ConfigError, DataError
 from parallax.perturb.annotation import FULL, annotation_notes
 from parallax.perturb.labels import label_subsets, labels_name
 from parallax.perturb.level import read_level
@@ -127,6 +127,7 @@ def make_setup(given: Mapping[str, Any], configfile: Path | None = None) -> Setu
         dataset.check()
         _check_splits(config, name, dataset)
         _check_levels(setup, name)
+        _check_tolerances(name, setup.tasks[name])
     _check_annotations(setup)
     return setup
 
@@ -188,6 +189,15 @@ def _check_levels(setup: Setup, name: str) -> None:
     wanted = {level for condition in setup.config.conditions for level in condition.misalignment}
     for level in sorted(wanted) if task.pairing is not Pairing.UNPAIRED else ():
         read_level(setup.misalignment(name, level), task)
+
+
+def _check_tolerances(name: str, task: Task) -> None:
+    """Refuse a task without tolerances before training, not when its first run is scored."""
+    for structure in task.structures:
+        try:
+            task.tolerance_mm(structure)
+        except DataError as error:
+            raise error.within(f"datasets.{name}") from error
 
 
 def _check_annotations(setup: Setup) -> None:

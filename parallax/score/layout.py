@@ -109,6 +109,16 @@ def in_order(lines: Iterable[Line], context: Context) -> list[Line]:
     return sorted(lines, key=key)
 
 
+def nsd_tolerance(lines: Iterable[Line]) -> str:
+    """The tolerance or the tolerances (mm) of the NSD of these lines; empty where none has an NSD."""
+    return "; ".join(sorted({line.nsd_tolerance_mm for line in lines} - {""}))
+
+
+def nsd_header(tolerance_mm: str) -> str:
+    """Header of a column of NSD: with its tolerance where there is one, which the notes list otherwise."""
+    return "NSD" if "(" in tolerance_mm or ";" in tolerance_mm else f"NSD ({tolerance_mm} mm)"
+
+
 def can_rank(lines: Sequence[Line], context: Context) -> bool:
     """Whether an order by Dice may be shown: enough test cases, and a dataset that may be ranked."""
     if any(line.dataset in context.unranked for line in lines):

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from parallax.score.layout import Context, can_rank, condition_label, label, most_cases, percent
+from parallax.score.layout import (
+    Context,
+    can_rank,
+    condition_label,
+    label,
+    most_cases,
+    nsd_tolerance,
+    percent,
+)
 from parallax.score.metrics import EMPTY_RULE_TEXT
 from parallax.score.stats import LEAST_CASES
 from parallax.score.summary import Line
@@ -19,6 +27,13 @@ DICE_NOTE = (
 HD95_NOTE = (
     "HD95: directed-max, in mm, over single values (case × modality × structure × run): median over all "
     "that count; mean ± SD over those found (both masks present)."
+)
+HD95_CELLS_NOTE = (
+    f"{HD95_NOTE} Cells: median | mean ± SD of the found | missed + false positives / all that count."
+)
+_NSD_NOTE = (
+    "NSD: part of both boundaries, by area, within a tolerance of the other one; mean ± SD over test cases, "
+    "averaged as the Dice. Tolerance in mm: "
 )
 GIVEN_NOTE = (
     "Columns: the modality that is segmented, and the modalities that the method was given of the case. Only "
@@ -49,12 +64,21 @@ def shared_notes(lines: Sequence[Line], context: Context) -> tuple[str, ...]:
 
 
 def all_notes(lines: Sequence[Line], context: Context) -> tuple[str, ...]:
-    """Every sentence that the table of one condition needs; the first two explain Dice and HD95."""
+    """Every sentence that the table of one condition needs; the first ones explain the metrics."""
+    return (DICE_NOTE, *nsd_notes(lines), HD95_NOTE, *condition_notes(lines, context))
+
+
+def nsd_notes(lines: Sequence[Line]) -> tuple[str, ...]:
+    """What the NSD is, and its tolerances; nothing where there is no NSD."""
+    tolerance_mm = nsd_tolerance(lines)
+    return (f"{_NSD_NOTE}{tolerance_mm}.",) if tolerance_mm else ()
+
+
+def condition_notes(lines: Sequence[Line], context: Context) -> tuple[str, ...]:
+    """The sentences of one condition, whatever the metric."""
     empty = max((line.both_empty for line in lines), default=0)
     ceiling = [_CEILING_NOTE] if any(math.isfinite(line.ceiling_mean) for line in lines) else []
     return (
-        DICE_NOTE,
-        HD95_NOTE,
         EMPTY_RULE_TEXT + (f" Both empty: at most {empty} values of a method." if empty else ""),
         *([_INTERVAL_NOTE] if any(math.isfinite(line.dice_low) for line in lines) else []),
         *ceiling,

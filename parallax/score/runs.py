@@ -93,6 +93,7 @@ def score_run(
         unperturbed: test part before the misalignment, whose grids give the HD95 of a missed structure;
             None takes the grids of `data`.
 
+    Raises `DataError` where the task declares no tolerance for the NSD of a structure.
     A failed run gives rows of status `failed`; so does a single prediction that is absent or not valid.
     """
     task, cases = read_test_cases(data)
@@ -165,7 +166,10 @@ def _score_prediction(
         check_same_grid(truth, prediction, f"{case}, {modality}")
     except UserError as error:
         return str(error)
-    return score_label_maps(truth.array, prediction.array, task.classes, truth.spacing_mm, penalty_mm)
+    tolerances_mm = {name: task.tolerance_mm(name) for name in task.structures}
+    return score_label_maps(
+        truth.array, prediction.array, task.classes, truth.spacing_mm, penalty_mm, tolerances_mm
+    )
 
 
 def _rows(
@@ -174,10 +178,11 @@ def _rows(
     for structure in task.structures:
         for metric in METRICS:
             if isinstance(result, str):
-                yield _row(run, case, modality, structure, metric, math.nan, "failed", result)
+                row = _row(run, case, modality, structure, metric, math.nan, "failed", result)
             else:
                 score = result[structure]
-                yield _row(run, case, modality, structure, metric, score.values[metric], score.status, "")
+                row = _row(run, case, modality, structure, metric, score.values[metric], score.status, "")
+            yield replace(row, tolerance_mm=task.tolerance_mm(structure)) if metric == "nsd" else row
 
 
 def _ceiling_rows(run: RunInfo, case: TestCase, truths: Mapping[str, Volume], task: Task) -> Iterator[Row]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from parallax.score.runs import CEILING
-from parallax.score.stats import Values, generator_for, spread
+from parallax.score.stats import Values, generator_for, mean_of_finite, spread
 
 #: What makes a condition, and what makes a row inside it.
 CONDITION = ("dataset", "misalignment", "label_fraction", "annotation")
@@ -30,6 +30,7 @@ class Line:
 
     HD95 is summarised over single values (case x modality x structure x run): median over all that count,
     mean and SD over those where both masks exist, and how many were missed or false positives.
+    `nsd_tolerance_mm` is one number, or `1.5 (aorta, liver), 1 (spleen)` where structures differ.
     """
 
     dataset: str
@@ -58,6 +59,9 @@ class Line:
     dice_most: float
     dice_sd_runs: float
     ceiling_mean: float
+    nsd_mean: float
+    nsd_sd_cases: float
+    nsd_tolerance_mm: str
     hd95_median_mm: float
     hd95_found_mean_mm: float
     hd95_found_sd_mm: float
@@ -168,7 +172,7 @@ def _line(rows: pd.DataFrame, contender: tuple[Hashable, ...], place: Mapping[st
     values |= {"cases": dice.pop("cases"), "cases_given": rows["case"].nunique()}
     values |= {f"dice_{name}": value for name, value in dice.items()}
     values |= {"ceiling_mean": _mean(rows.loc[rows["metric"] == CEILING, "value"])}
-    return Line(**values, **_boundary(rows), **_counts(rows), **_outcome(rows))
+    return Line(**values, **_nsd(rows), **_boundary(rows), **_counts(rows), **_outcome(rows))
 
 
 def _outcome(rows: pd.DataFrame) -> dict[str, Any]:
@@ -182,6 +186,28 @@ def _outcome(rows: pd.DataFrame) -> dict[str, Any]:
         "status": "failed" if bool(lost.all()) else "ok",
         "reason": " / ".join(sorted(set(rows.loc[failed, "reason"]))),
     }
+
+
+def _nsd(rows: pd.DataFrame) -> dict[str, Any]:
+    """Mean and SD over cases, as those of the Dice, and the tolerances."""
+    values = case_values(rows, "nsd")
+    kept = values[np.isfinite(values).any(axis=1)]
+    per_case = mean_of_finite(kept, axis=1)
+    return {
+        "nsd_mean": float(per_case.mean()) if len(kept) else math.nan,
+        "nsd_sd_cases": float(np.std(per_case, ddof=1)) if len(kept) > 1 else math.nan,
+        "nsd_tolerance_mm": _tolerances(rows[rows["metric"] == "nsd"]),
+    }
+
+
+def _tolerances(rows: pd.DataFrame) -> str:
+    structures = {
+        f"{tolerance:g}": sorted(set(own["structure"]))
+        for tolerance, own in rows.groupby("tolerance_mm", sort=True)
+    }
+    if len(structures) == 1:
+        return next(iter(structures))
+    return ", ".join(f"{tolerance} ({', '.join(names)})" for tolerance, names in structures.items())
 
 
 def _boundary(rows: pd.DataFrame) -> dict[str, Any]:

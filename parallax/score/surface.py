@@ -3,21 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parallax.score.nearest import REACH, Spacing, Voxels, nearest_mm
+
 Mask = NDArray[np.bool_]
 Distances = NDArray[np.float64]
-Spacing = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The boundary of one mask.
+
+    Attributes:
+        mask: the mask [X, Y, Z], cut to the joint box and with `REACH` layers of background around it.
+        voxels: flat indices into `mask`; those that lie on the other boundary, too, come last.
+        nearest_mm: distance of each of these voxels to the nearest boundary voxel of the other mask.
+    """
+
+    mask: Mask
+    voxels: Voxels
+    nearest_mm: Distances
 
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """Distance (mm) of each boundary voxel of one mask to the nearest boundary voxel of the other one."""
+    """Two boundaries, and how far each voxel of one lies from the other one."""
 
-    prediction_to_reference_mm: Distances
-    reference_to_prediction_mm: Distances
+    reference: Surface
+    prediction: Surface
+    spacing_mm: Spacing
+
+    @property
+    def prediction_to_reference_mm(self) -> Distances:
+        """Distance of each boundary voxel of the prediction to the reference."""
+        return self.prediction.nearest_mm
+
+    @property
+    def reference_to_prediction_mm(self) -> Distances:
+        """Distance of each boundary voxel of the reference to the prediction."""
+        return self.reference.nearest_mm
 
 
 def boundary(mask: Mask) -> Mask:
@@ -26,27 +54,20 @@ def boundary(mask: Mask) -> Mask:
     This is the convention of MONAI (erosion, voxel centres, 6-connectivity), which makes the directed-max
     HD95 comparable with theirs.
     """
-    padded = np.pad(mask, 1)
-    inside = mask.copy()
-    for axis in range(mask.ndim):
-        for start in (0, 2):
-            window = [slice(1, -1)] * mask.ndim
-            window[axis] = slice(start, start + mask.shape[axis])
-            inside &= padded[tuple(window)]
-    return mask & ~inside
+    edge = _edge(_padded(mask))
+    inner: Mask = edge[REACH:-REACH, REACH:-REACH, REACH:-REACH]
+    return inner
 
 
-def crop_to_joint_box(a: Mask, b: Mask) -> tuple[Mask, Mask]:
-    """Both masks cut to the bounding box of their union. Raises ValueError where both are empty."""
-    either = a | b
-    box = []
-    for axis in range(either.ndim):
-        others = tuple(other for other in range(either.ndim) if other != axis)
-        filled = np.flatnonzero(either.any(axis=others))
-        if filled.size == 0:
-            raise ValueError("two empty masks have no bounding box")
-        box.append(slice(int(filled[0]), int(filled[-1]) + 1))
-    return a[tuple(box)], b[tuple(box)]
+def joint_box(a: Mask, b: Mask) -> tuple[slice, slice, slice]:
+    """Bounding box of the union of two masks. Raises ValueError where both are empty."""
+    # One reduction over each mask gives two axes; the third one needs only what lies inside these two.
+    plane = np.asarray(a.any(axis=0) | b.any(axis=0))
+    if not plane.any():
+        raise ValueError("two empty masks have no bounding box")
+    y, z = _extent(plane.any(axis=1)), _extent(plane.any(axis=0))
+    rows = a[:, y, z].any(axis=(1, 2)) | b[:, y, z].any(axis=(1, 2))
+    return _extent(rows), y, z
 
 
 def surface_distances(reference: Mask, prediction: Mask, spacing_mm: Spacing) -> SurfaceDistances:
@@ -56,25 +77,44 @@ def surface_distances(reference: Mask, prediction: Mask, spacing_mm: Spacing) ->
     """
     if not reference.any() or not prediction.any():
         raise ValueError("surface distances need two masks with at least one voxel each")
-    # No voxel outside the joint box is foreground in either mask, so the layer of background that
-    # `boundary` pads is the "one voxel more" that boundary detection needs.
-    reference, prediction = crop_to_joint_box(reference, prediction)
-    edge_r, edge_p = boundary(reference), boundary(prediction)
+    # No voxel outside the joint box is foreground, so what lies around it does not matter to the boundary.
+    box = joint_box(reference, prediction)
+    a, b = _padded(reference[box]), _padded(prediction[box])
+    edge_a, edge_b = _edge(a), _edge(b)
     return SurfaceDistances(
-        _nearest(edge_p, edge_r, spacing_mm),
-        _nearest(edge_r, edge_p, spacing_mm),
+        _surface(a, edge_a, edge_b, spacing_mm), _surface(b, edge_b, edge_a, spacing_mm), spacing_mm
     )
 
 
-def _nearest(source: Mask, target: Mask, spacing_mm: Spacing) -> Distances:
-    """Distances from each voxel of `source` to the nearest one of `target`; voxels on both cost no query."""
-    from scipy.spatial import cKDTree
+def _extent(filled: Any) -> slice:
+    places = np.flatnonzero(filled)
+    return slice(int(places[0]), int(places[-1]) + 1)
 
-    distances = np.zeros(int(source.sum()), dtype=np.float64)
-    apart = np.argwhere(source & ~target)
-    if len(apart):
-        spacing = np.asarray(spacing_mm, dtype=np.float64)
-        # Building an unbalanced tree is several times faster and the points come from a grid anyway.
-        tree = cKDTree(np.argwhere(target) * spacing, balanced_tree=False, compact_nodes=False)
-        distances[: len(apart)] = tree.query(apart * spacing)[0]
-    return distances
+
+def _padded(mask: Mask) -> Mask:
+    padded = np.zeros([n + 2 * REACH for n in mask.shape], dtype=bool)
+    padded[REACH:-REACH, REACH:-REACH, REACH:-REACH] = mask
+    return padded
+
+
+def _edge(padded: Mask) -> Mask:
+    """Flags of the boundary voxels of a mask whose outermost layers are background."""
+    flat = padded.reshape(-1)
+    core = slice(padded[0].size, flat.size - padded[0].size)
+    inside = flat[core].copy()
+    for step in (padded[0].size, padded.shape[2], 1):
+        inside &= flat[core.start - step : core.stop - step]
+        inside &= flat[core.start + step : core.stop + step]
+    edge = padded.copy()
+    edge.reshape(-1)[core] ^= inside
+    return edge
+
+
+def _surface(mask: Mask, own: Mask, other: Mask, spacing_mm: Spacing) -> Surface:
+    """The boundary `own` of a mask with its distances to the boundary `other`."""
+    voxels = np.flatnonzero(own)
+    shared = other.reshape(-1)[voxels]
+    apart, common = voxels[~shared], voxels[shared]
+    distances = np.zeros(len(voxels))
+    distances[: len(apart)] = nearest_mm(apart, other, spacing_mm)
+    return Surface(mask, np.concatenate([apart, common]), distances)

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,7 @@ class Row:
 
     `label_fraction` lies in (0, 1]; `annotation` is `full` where nothing is left out; `available` joins the
     modalities given at test time with `+`; `shift_mm` is the realised RMS displacement of the case.
-    `reason` says why a row has no value.
+    `reason` says why a row has no value; `tolerance_mm` is that of the NSD, and NaN for any other metric.
     In a skipped row an empty text or a NaN label fraction stands for "all of them".
     """
 
@@ -66,12 +66,13 @@ class Row:
     checkpoint_rule: str
     metric: str
     value: float
+    tolerance_mm: float = field(default=math.nan, kw_only=True)
     status: str
     reason: str
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
-_KINDS = {field.name: str(field.type) for field in fields(Row)}
+COLUMNS = tuple(column.name for column in fields(Row))
+_KINDS = {column.name: str(column.type) for column in fields(Row)}
 _READ: Mapping[str, Any] = {"str": str, "int": int, "float": lambda text: float(text) if text else math.nan}
 _IDENTITY = (*RUN_KEYS, "case", "modality", "structure", "available", "metric")
 
@@ -84,6 +85,14 @@ def check_row(row: Row) -> Row:
         raise _row_error(row, "a finite value exactly where the status has one", f"{row.status}, {row.value}")
     if row.metric.startswith("dice") and row.value > 1:
         raise _row_error(row, "a Dice of at most 1", str(row.value))
+    if (
+        row.metric == "nsd"
+        and row.status in VALUED
+        and not (row.value <= 1 and 0 < row.tolerance_mm < math.inf)
+    ):
+        raise _row_error(
+            row, "an NSD of at most 1 with its tolerance in mm", f"{row.value}, {row.tolerance_mm}"
+        )
     if row.status != "skipped" and not 0 < row.label_fraction <= 1:
         raise _row_error(row, "a label fraction above 0 and at most 1", str(row.label_fraction))
     if row.status in ("failed", "skipped") and not row.reason:
@@ -136,6 +145,8 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with exactly the columns and types of the schema."""
     if "annotation" not in frame:  # a table of a version that knew only full annotations
         frame = frame.assign(annotation="full")
+    if "tolerance_mm" not in frame:  # a table of a version that had no NSD
+        frame = frame.assign(tolerance_mm=math.nan)
     kinds: Mapping[str, Any] = {"str": "object", "int": "int64", "float": "float64"}
     return frame[list(COLUMNS)].astype({name: kinds[kind] for name, kind in _KINDS.items()})
 
@@ -188,7 +199,7 @@ def _parse(cells: list[str], path: Path) -> Row:
             found=",".join(cells),
             remedy="delete the file and score the run again",
         ) from error
-    return Row(*values)
+    return Row(**dict(zip(COLUMNS, values, strict=True)))
 
 
 def _row_error(row: Row, expected: str, found: str) -> DataError:

@@ -20,18 +20,23 @@ from parallax.score.layout import (
     in_order,
     label,
     mean_sd,
+    nsd_header,
+    nsd_tolerance,
     number,
     percent,
     short_count,
     with_annotation,
 )
+from parallax.score.metrics import EMPTY_RULE_TEXT
 from parallax.score.notes import (
     DICE_NOTE,
     GIVEN_NOTE,
-    HD95_NOTE,
+    HD95_CELLS_NOTE,
     absent_notes,
     all_notes,
+    condition_notes,
     loss_notes,
+    nsd_notes,
     pairing,
     shared_notes,
 )
@@ -47,13 +52,13 @@ def overview_tables(lines: Sequence[Line], table: pd.DataFrame, context: Context
 
 
 def main_tables(lines: Sequence[Line], costs: pd.DataFrame, context: Context) -> list[Table]:
-    """Per dataset and condition: Dice, HD95, counts and cost of every method."""
+    """Per dataset and condition: Dice, NSD, HD95, counts and cost of every method."""
     by_cost = mean_costs(costs)
     return [_main(own, by_cost, context) for own in _by_condition(lines)]
 
 
 def full_tables(structure_lines: Sequence[Line], lines: Sequence[Line], context: Context) -> list[Table]:
-    """Per dataset and condition: Dice and HD95 of every structure in every modality (two tables each).
+    """Per dataset and condition: Dice, NSD and HD95 of every structure in every modality, a table each.
 
     `lines` are those of the main tables, whose order and whose skipped methods these tables repeat.
     """
@@ -64,37 +69,45 @@ def full_tables(structure_lines: Sequence[Line], lines: Sequence[Line], context:
 
 
 def given_tables(given_lines: Sequence[Line], lines: Sequence[Line], context: Context) -> list[Table]:
-    """Per dataset and condition: Dice of each modality by the set of modalities that a method was given.
+    """Per dataset and condition: Dice and HD95 of each modality by the modalities that a method was given.
 
     `lines` are those of the main tables, whose order and whose skipped methods these tables repeat.
     """
     by_condition = {_key(own[0]): own for own in _by_condition(given_lines)}
     return [
-        _given(own, by_condition[_key(own[0])], context)
+        table
         for own in _by_condition(lines)
         if _key(own[0]) in by_condition
+        for table in _given(own, by_condition[_key(own[0])], context)
     ]
 
 
-def _given(lines: list[Line], parts: list[Line], context: Context) -> Table:
+def _given(lines: list[Line], parts: list[Line], context: Context) -> list[Table]:
     sets = {(line.modality, -line.available.count("+"), line.available) for line in parts}
     places = [(modality, available) for modality, _, available in sorted(sets)]
     cells = {(contender(line), line.modality, line.available): line for line in parts}
     ordered = in_order(lines, context)
-    rows = []
-    for line in ordered:
-        absent = line if line.status == "skipped" else None
-        found = (cells.get((contender(line), *place), absent) for place in places)
-        rows.append((label(line, context), *map(_dice_cell, found)))
-    return Table(
-        _stem("given", lines[0]),
-        f"Modalities given at test, {lines[0].dataset}: {condition_label(lines[0])}",
-        ("Method", *(f"{modality}, given {available}" for modality, available in places)),
-        tuple(rows),
-        (GIVEN_NOTE, DICE_NOTE, *shared_notes(lines, context)),
-        group_rules(ordered, context),
-        lines[0].dataset,
-    )
+
+    def table(stem: str, metric: str, cell: Callable[[Line | None], str], note: str) -> Table:
+        rows = []
+        for line in ordered:
+            absent = line if line.status == "skipped" else None
+            found = (cells.get((contender(line), *place), absent) for place in places)
+            rows.append((label(line, context), *map(cell, found)))
+        return Table(
+            _stem(stem, lines[0]),
+            f"{metric} by modalities given at test, {lines[0].dataset}: {condition_label(lines[0])}",
+            ("Method", *(f"{modality}, given {available}" for modality, available in places)),
+            tuple(rows),
+            (GIVEN_NOTE, note, *shared_notes(lines, context)),
+            group_rules(ordered, context),
+            lines[0].dataset,
+        )
+
+    return [
+        table("given", "Dice", _dice_cell, DICE_NOTE),
+        table("given_hd95", "HD95 (mm)", _hd95_cell, f"{HD95_CELLS_NOTE} {EMPTY_RULE_TEXT}"),
+    ]
 
 
 def excluded_table(table: pd.DataFrame, context: Context) -> Table:
@@ -156,14 +169,17 @@ def _overview(lines: list[Line], absent: list[str], context: Context) -> Table:
 
 def _main(lines: list[Line], costs: dict[tuple[Any, ...], dict[str, float]], context: Context) -> Table:
     ordered = in_order(lines, context)
-    columns = [column for column in _MAIN if column[0] != "95 % interval" or can_rank(lines, context)]
+    tolerance_mm = nsd_tolerance(lines)
+    dropped = set() if can_rank(lines, context) else {"95 % interval"}
+    dropped |= set() if tolerance_mm else {"NSD"}
+    columns = [column for column in _MAIN if column[0] not in dropped]
     rows = [
         (label(line, context), *(cell(line, cost_of(line, costs)) for _, cell in columns)) for line in ordered
     ]
     return Table(
         _stem("main", lines[0]),
         f"{lines[0].dataset}: {condition_label(lines[0])}",
-        ("Method", *(name for name, _ in columns)),
+        ("Method", *(nsd_header(tolerance_mm) if name == "NSD" else name for name, _ in columns)),
         tuple(rows),
         all_notes(lines, context),
         group_rules(ordered, context),
@@ -178,6 +194,7 @@ _MAIN: tuple[tuple[str, Cell], ...] = (
     ("Dice", lambda line, _: _dice_cell(line)),
     ("95 % interval", lambda line, _: _interval(line)),
     ("Ceiling", lambda line, _: number(line.ceiling_mean, 3)),
+    ("NSD", lambda line, _: _nsd_cell(line)),
     ("HD95 median (mm)", lambda line, _: number(line.hd95_median_mm, 1)),
     ("HD95 found (mm)", lambda line, _: mean_sd(line.hd95_found_mean_mm, line.hd95_found_sd_mm, 1)),
     ("Missed", lambda line, _: _share(line.missed, line)),
@@ -198,33 +215,41 @@ def _full(lines: list[Line], parts: list[Line], context: Context) -> list[Table]
     ordered = in_order(lines, context)
     header = ("Method", *(f"{modality}: {structure}" for modality, structure in places))
 
-    def table(kind: str, title: str, cell: Callable[[Line], str], note: str) -> Table:
+    def table(kind: str, title: str, cell: Callable[[Line], str], *note: str) -> Table:
         rows = [
             (label(line, context), *(cell(cells.get((contender(line), *place), line)) for place in places))
             for line in ordered
         ]
         where = f"{lines[0].dataset}: {condition_label(lines[0])}"
-        notes, rules = (note, *all_notes(lines, context)[2:]), group_rules(ordered, context)
+        notes, rules = (*note, *condition_notes(lines, context)), group_rules(ordered, context)
         stem = _stem(f"full_{kind}", lines[0])
         return Table(stem, f"{title}, {where}", header, tuple(rows), notes, rules, lines[0].dataset)
 
-    hd95_note = HD95_NOTE + " Cells: median | mean ± SD of the found | missed of counted."
-    return [table("dice", "Dice", _dice_cell, DICE_NOTE), table("hd95", "HD95 (mm)", _hd95_cell, hd95_note)]
+    tolerance_mm = nsd_tolerance(lines)
+    nsd = [table("nsd", nsd_header(tolerance_mm), _nsd_cell, *nsd_notes(lines))] if tolerance_mm else []
+    return [
+        table("dice", "Dice", _dice_cell, DICE_NOTE),
+        *nsd,
+        table("hd95", "HD95 (mm)", _hd95_cell, HD95_CELLS_NOTE),
+    ]
 
 
-def _hd95_cell(line: Line) -> str:
-    if not line.counted:
+def _hd95_cell(line: Line | None) -> str:
+    if line is None or not line.counted:
         return _dice_cell(line)
     found = mean_sd(line.hd95_found_mean_mm, line.hd95_found_sd_mm, 1)
-    return f"{number(line.hd95_median_mm, 1)} | {found} | {line.missed}/{line.counted}"
+    lost = f"{line.missed}+{line.false_positive}/{line.counted}"
+    return f"{number(line.hd95_median_mm, 1)} | {found} | {lost}"
 
 
 def _dice_cell(line: Line | None) -> str:
     if line is None:
         return DASH
-    if line.status != "ok":
-        return line.status
-    return mean_sd(line.dice_mean, line.dice_sd_cases, 3)
+    return line.status if line.status != "ok" else mean_sd(line.dice_mean, line.dice_sd_cases, 3)
+
+
+def _nsd_cell(line: Line) -> str:
+    return line.status if line.status != "ok" else mean_sd(line.nsd_mean, line.nsd_sd_cases, 3)
 
 
 def _by_condition(lines: Iterable[Line]) -> list[list[Line]]:

@@ -37,7 +37,9 @@ def test_main_numbers_do_not_know_of_modalities_left_out():
 
 def test_one_table_per_condition_shows_what_is_left():
     table = to_frame(reduced_rows())
-    aligned, shifted = given_tables(summarise_by_given(table), summarise(table), CONTEXT)
+    aligned, aligned_hd95, shifted, shifted_hd95 = given_tables(
+        summarise_by_given(table), summarise(table), CONTEXT
+    )
     assert aligned.header == ("Method", "CT, given CT+MR", "CT, given CT", "MR, given CT+MR")
     cells = {cells[0]: cells[1:] for cells in aligned.rows}
     assert [cell[:5] for cell in cells["nnunet"]] == ["0.715", "0.515", "0.715"]
@@ -45,6 +47,9 @@ def test_one_table_per_condition_shows_what_is_left():
     assert {r[0]: r[1:] for r in shifted.rows}["alpha"] == ("skipped",) * 3
     assert {r[0]: r[1:] for r in shifted.rows}["zeta"] == ("failed", "–", "failed")
     assert "given" in aligned.name
+    assert aligned_hd95.header == aligned.header
+    assert aligned_hd95.rows[0][1] == "3.0 | 3.0 ± 0.0 | 0+0/4"
+    assert {r[0]: r[1:] for r in shifted_hd95.rows}["alpha"] == ("skipped",) * 3
 
 
 def test_the_table_is_written_only_where_something_was_left_out(tmp_path):

@@ -1,11 +1,10 @@
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metric_differences import golden_pairs
 
 from parallax.score.metrics import (
     assd_mm,
@@ -19,7 +18,7 @@ from parallax.score.metrics import (
 )
 from parallax.score.surface import boundary, surface_distances
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "hd95.json").read_text(encoding="utf-8"))
+GOLDEN = golden_pairs()
 SPACING_MM = (2.0, 0.7, 1.3)
 
 
@@ -30,19 +29,9 @@ def ball(radius, spacing_mm, offset=(0, 0, 0), shape=(96, 96, 96)):
     return sum(squares) <= radius**2
 
 
-def golden_masks(case):
-    spacing_mm = tuple(case["reference"]["spacing_mm"])
-    radius = case["reference"]["radius"]
-    reference = ball(radius, spacing_mm)
-    if "shift" in case:
-        return reference, ball(radius, spacing_mm, case["shift"]), spacing_mm
-    return reference, reference | ball(case["blob"]["radius"], spacing_mm, case["blob"]["offset"]), spacing_mm
-
-
 @pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_golden_values(name):
-    case = GOLDEN[name]
-    reference, prediction, spacing_mm = golden_masks(case)
+    (reference, prediction, spacing_mm), case = GOLDEN[name]
     distances = surface_distances(reference, prediction, spacing_mm)
     assert [reference.sum(), prediction.sum()] == case["voxels"]
     assert [boundary(reference).sum(), boundary(prediction).sum()] == case["boundary"]
@@ -53,8 +42,14 @@ def test_golden_values(name):
 
 def test_oracle_is_exact():
     mask = ball(9, SPACING_MM)
-    score = score_masks(mask, mask.copy(), SPACING_MM, 100.0)
-    assert dict(score.values) == {"dice": 1.0, "hd95_mm": 0.0, "assd_mm": 0.0, "volume_difference_ml": 0.0}
+    score = score_masks(mask, mask.copy(), SPACING_MM, 100.0, 1.0)
+    assert dict(score.values) == {
+        "dice": 1.0,
+        "nsd": 1.0,
+        "hd95_mm": 0.0,
+        "assd_mm": 0.0,
+        "volume_difference_ml": 0.0,
+    }
 
 
 def test_average_distance_of_two_single_voxels_is_their_distance():
@@ -83,10 +78,15 @@ def test_volume_difference_is_signed_and_in_ml():
 )
 def test_empty_mask_rule(reference, prediction, status, expected_dice, expected_mm):
     full, empty = np.ones((4, 4, 4), bool), np.zeros((4, 4, 4), bool)
-    score = score_masks(full if reference else empty, full if prediction else empty, (1.0,) * 3, 37.0)
+    masks = full if reference else empty, full if prediction else empty
+    score = score_masks(*masks, (1.0,) * 3, 37.0, 1.0, pooled=True)
     assert score.status == status
-    found = [score.values[name] for name in ("dice", "hd95_mm", "assd_mm")]
-    np.testing.assert_equal(found, [expected_dice, expected_mm, expected_mm])
+    volume_ml = math.nan if status == "both_empty" else 0.064 * (prediction - reference)
+    expected = {
+        "dice": expected_dice, "nsd": expected_dice, "hd95_mm": expected_mm, "assd_mm": expected_mm,
+        "volume_difference_ml": volume_ml, "hd95_pooled_mm": expected_mm,
+    }  # fmt: skip
+    np.testing.assert_equal(dict(score.values), expected)
 
 
 def test_diagonal_is_in_mm():
@@ -108,22 +108,56 @@ def random_masks(seed, shape=(9, 8, 10)):
 
 
 def values(a, b, spacing_mm=SPACING_MM):
-    distances = surface_distances(a, b, spacing_mm)
-    return [dice(a, b), hd95_mm(distances), hd95_pooled_mm(distances), assd_mm(distances)]
+    """All metrics, the volume difference last."""
+    found = score_masks(a, b, spacing_mm, 99.0, 1.5, pooled=True).values
+    return [
+        found[name]
+        for name in ("dice", "nsd", "hd95_mm", "hd95_pooled_mm", "assd_mm", "volume_difference_ml")
+    ]
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
-@given(st.integers(0, 10_000))
-def test_invariances(seed):
+@given(st.integers(0, 10_000), st.permutations([0, 1, 2]))
+def test_invariances(seed, axes):
     a, b = random_masks(seed)
     expected = values(a, b)
-    assert values(b, a) == pytest.approx(expected)
+    *swapped, volume_ml = values(b, a)
+    assert [*swapped, -volume_ml] == pytest.approx(expected)
     pad = ((0, 3), (2, 0), (1, 1))
     moved = [np.pad(np.pad(mask, 1), pad) for mask in (a, b)]
     assert values(*moved) == pytest.approx(expected)
-    axes = (2, 0, 1)
     turned = values(a.transpose(axes), b.transpose(axes), tuple(SPACING_MM[i] for i in axes))
     assert turned == pytest.approx(expected)
+    mirrored = values(a[::-1, :, ::-1], b[::-1, :, ::-1])
+    assert mirrored == pytest.approx(expected)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000), st.booleans())
+def test_a_structure_cut_out_of_a_label_map_scores_as_its_mask(seed, fortran):
+    maps = np.random.default_rng(seed).integers(0, 4, (2, 9, 8, 10)).astype(np.uint16) * 100
+    maps[:, :3] = 0
+    held = [np.asfortranarray(m) if fortran else m for m in maps]
+    scores = score_label_maps(
+        *held, {"b": 200, "absent": 500}, SPACING_MM, 99.0, {"b": 1.5, "absent": 1.0}, pooled=True
+    )
+    whole = score_masks(*(m == 200 for m in maps), SPACING_MM, 99.0, 1.5, pooled=True)
+    assert dict(scores["b"].values) == pytest.approx(dict(whole.values))
+    assert scores["absent"].status == "both_empty"
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 10_000))
+def test_nearest_distances_are_exact_near_and_far(seed):
+    from scipy.spatial.distance import cdist
+
+    rng = np.random.default_rng(seed)
+    spacing_mm = tuple(rng.choice([0.3, 0.7, 1.0, 2.5, 5.0, 9.0], 3))
+    a, b = rng.random((2, 9, 14, 7)) < 10 ** rng.uniform(-2.8, -0.3)
+    a[1, 2, 3] = b[7, 5, 2] = True
+    found = surface_distances(a, b, spacing_mm).prediction_to_reference_mm
+    far = cdist(*(np.argwhere(boundary(mask)) * spacing_mm for mask in (b, a)))
+    np.testing.assert_allclose(np.sort(found), np.sort(far.min(axis=1)), rtol=0, atol=1e-9)
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
@@ -139,21 +173,3 @@ def test_crop_and_tree_equal_a_full_distance_transform(seed):
     ):
         everywhere = distance_transform_edt(~boundary(target), sampling=SPACING_MM)
         np.testing.assert_allclose(np.sort(mine), np.sort(everywhere[boundary(source)]), atol=1e-9)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_agrees_with_monai():
-    pytest.importorskip("monai.metrics.utils", reason="MONAI is not installed")
-    import torch
-    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
-
-    for seed in range(4):
-        a, b = random_masks(seed)
-        theirs = compute_hausdorff_distance(
-            torch.from_numpy(b[None, None]),
-            torch.from_numpy(a[None, None]),
-            include_background=True,
-            percentile=95,
-            spacing=SPACING_MM,
-        )
-        assert values(a, b)[1] == pytest.approx(float(theirs), abs=1e-4)

@@ -22,7 +22,7 @@ def test_columns_are_those_of_the_design_and_the_reason_comes_last():
     design = (
         "dataset, case, modality, structure, pairing, misalignment, shift_mm, rotation_deg, label_fraction, "
         "label_draw, annotation, available, pretraining, method, preset, adapter, seed, checkpoint_rule, "
-        "metric, value, status, reason"
+        "metric, value, tolerance_mm, status, reason"
     )
     assert tuple(design.split(", ")) == COLUMNS == tuple(field.name for field in fields(Row))
 

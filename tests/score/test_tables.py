@@ -1,17 +1,18 @@
 import csv
 import json
+from dataclasses import replace
 
 import pytest
-from tidy import method_rows, toy_rows
+from tidy import method_rows, row, toy_rows
 
 from parallax.errors import DataError
 from parallax.score.gather import gather, gather_costs, write_costs
 from parallax.score.layout import Context, in_order, read_context
 from parallax.score.published import published_table
 from parallax.score.render import escape_latex, escape_markdown, to_latex, to_markdown
-from parallax.score.summary import summarise
+from parallax.score.summary import summarise, summarise_by_structure
 from parallax.score.table import RUN_KEYS, to_frame, write_parquet, write_rows
-from parallax.score.tables import main_tables, overview_tables
+from parallax.score.tables import full_tables, main_tables, overview_tables
 from parallax.score.write import TableInputs, build, print_overview, write_all
 
 CONTEXT = Context({"zeta": "Zeta (re-implementation from released code)"})
@@ -103,6 +104,25 @@ def test_text_is_escaped():
     latex = to_latex(tables)
     assert r"a\_b\textbar{}c & 0.515" in latex
     assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == 1
+
+
+def test_what_was_missed_and_what_is_false_stands_beside_each_hd95():
+    far = {"metric": "hd95_mm", "value": 424.0}
+    rows = [
+        changed
+        for metric in ("dice", "hd95_mm")
+        for i, status in enumerate(("missed", "missed", "false_positive", "ok", "ok"))
+        for changed in [row(case=f"c{i}", metric=metric, value=float(i > 2), status=status)]
+    ]
+    rows = [replace(r, **far) if r.metric == "hd95_mm" and r.status != "ok" else r for r in rows]
+    frame = to_frame(rows)
+    (main,) = main_tables(summarise(frame), to_frame([]), CONTEXT)
+    cells = dict(zip(main.header, main.rows[0], strict=True))
+    told = [cells[name] for name in ("HD95 median (mm)", "HD95 found (mm)", "Missed", "False pos.")]
+    assert told == ["424.0", "1.0 ± 0.0", "2/5", "1/5"]
+    hd95 = full_tables(summarise_by_structure(frame), summarise(frame), CONTEXT)[-1]
+    assert hd95.rows[0][1] == "424.0 | 1.0 ± 0.0 | 2+1/5"
+    assert "missed + false positives / all that count" in hd95.notes[0]
 
 
 def test_label_counts_come_from_the_splits(tmp_path):
