@@ -20,7 +20,7 @@ class Empty(Method):
     presets = {"paper": {}}  # noqa: RUF012 (read as a literal)
     control = True
     no_released = "a control has no publication"
-    bands = {"paper": {"dice": (0.0, 0.0), "status": ("missed", "both_empty")}}  # noqa: RUF012
+    bands = {"paper": {"dice": (0.0, 0.0), "nsd": (0.0, 0.0), "status": ("missed", "both_empty")}}  # noqa: RUF012
 
     def fit(self, view: TrainView, scratch: Path) -> Cost:  # noqa: ARG002
         """Nothing to learn."""
