@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from parallax.plugin import method_cards
-from parallax.score.stats import LEAST_CASES
+from parallax.score.stats.spread import LEAST_CASES
 from parallax.score.summary import CONTROLS, Line
 
 #: The baseline that stands in the first row: strong, and trained on the same few labels as all others.

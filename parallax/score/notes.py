@@ -9,7 +9,7 @@ import pandas as pd
 
 from parallax.score.layout import Context, can_rank, condition_label, label, most_cases, percent
 from parallax.score.metrics import EMPTY_RULE_TEXT
-from parallax.score.stats import LEAST_CASES
+from parallax.score.stats.spread import LEAST_CASES
 from parallax.score.summary import Line
 
 DICE_NOTE = (

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from parallax.score.runs import CEILING
-from parallax.score.stats import Values, generator_for, spread
+from parallax.score.stats.paired import RUN
+from parallax.score.stats.spread import Values, generator_for, spread
 
 #: What makes a condition, and what makes a row inside it.
 CONDITION = ("dataset", "misalignment", "label_fraction", "annotation")
 CONTENDER = ("method", "preset", "adapter", "pretraining", "checkpoint_rule")
-_RUN = ("label_draw", "seed")
 
 #: Reference points that are no methods, in the order in which tables show them.
 CONTROLS = ("oracle", "mean_shape", "empty")
@@ -132,7 +132,7 @@ def case_values(rows: pd.DataFrame, metric: str) -> Values:
     """Values [cases, runs] of one method at one condition: means over modalities and structures."""
     chosen = rows[rows["metric"] == metric]
     pivot = chosen.pivot_table(
-        index="case", columns=list(_RUN), values="value", aggfunc="mean", dropna=False, sort=True
+        index="case", columns=list(RUN), values="value", aggfunc="mean", dropna=False, sort=True
     )
     return pivot.to_numpy(dtype=np.float64)
 
@@ -175,7 +175,7 @@ def _outcome(rows: pd.DataFrame) -> dict[str, Any]:
     """How many runs there are, how many of them gave nothing at all, and why."""
     rows = rows[rows["metric"] != CEILING]
     failed = rows["status"] == "failed"
-    lost = failed.groupby([rows[name] for name in _RUN]).all()
+    lost = failed.groupby([rows[name] for name in RUN]).all()
     return {
         "runs": len(lost),
         "runs_failed": int(lost.sum()),
