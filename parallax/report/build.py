@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from parallax.data.repairs import count_repairs
-from parallax.perturb.annotation import annotation_notes
-from parallax.score.layout import Table, common_notes
+from parallax.score.layout import Table, common_notes, run_notes
 from parallax.score.metrics import EMPTY_RULE_TEXT
 from parallax.score.summary import CONDITION
 from parallax.score.table import write_text
@@ -38,6 +37,9 @@ class Section:
     main_notes: tuple[str, ...]
     full: list[Table]
     given: list[Table]
+    compared: list[Table]
+    compared_notes: tuple[str, ...]
+    ranks: list[Table]
 
 
 def build_report(run_dir: Path, published: Path | None = None, manifest: Path | None = None) -> str:
@@ -96,15 +98,13 @@ def read_pictures(folder: Path) -> list[Picture]:
 
 
 def _inputs(run_dir: Path, config: Mapping[str, Any], published: Path | None) -> TableInputs:
-    datasets: Mapping[str, Any] = config.get("datasets") or {}
-    unranked = [name for name, entry in datasets.items() if entry.get("rank") is False]
     costs = run_dir / "costs.csv"
     return TableInputs(
         scores=run_dir / "scores.parquet",
         costs=costs if costs.exists() else None,
         splits=run_dir / "splits",
         published=published,
-        notes={"notes": [*(config.get("notes") or []), *annotation_notes(config)], "unranked": unranked},
+        notes=run_notes(config),
     )
 
 
@@ -112,6 +112,7 @@ def _sections(tables: Tables, pictures: list[Picture]) -> list[Section]:
     sections = []
     for dataset in dict.fromkeys(line.dataset for line in tables.lines):
         shared, main = common_notes([table for table in tables.main if table.dataset == dataset])
+        told, compared = common_notes([table for table in tables.compared if table.dataset == dataset])
         pairing = next(line.pairing for line in tables.lines if line.dataset == dataset)
         sections.append(
             Section(
@@ -122,6 +123,9 @@ def _sections(tables: Tables, pictures: list[Picture]) -> list[Section]:
                 shared,
                 [table for table in tables.full if table.dataset == dataset],
                 [table for table in tables.given if table.dataset == dataset],
+                compared,
+                told,
+                [table for table in (*tables.ranks, *tables.trend) if table.dataset == dataset],
             )
         )
     return sections

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from parallax.perturb.annotation import annotation_notes
 from parallax.plugin import method_cards
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.score.summary import CONTROLS, Line
@@ -48,6 +49,8 @@ class Context:
         labels: (dataset, label fraction) to a text such as `2 of 8 training cases`.
         notes: notes of the run, printed under each table.
         unranked: datasets whose methods are never put in an order.
+        reference: method (`NAME` or `NAME:PRESET`) that the others are compared with.
+        families: family of each level of misalignment; a level that is not listed is of the family `shift`.
     """
 
     titles: Mapping[str, str]
@@ -55,6 +58,8 @@ class Context:
     labels: Mapping[tuple[str, float], str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unranked: frozenset[str] = frozenset()
+    reference: str = FIRST
+    families: Mapping[str, str] = field(default_factory=dict)
 
     def title(self, method: str) -> str:
         """The title for a row: without the brackets that the notes repeat; the id where none is known."""
@@ -67,7 +72,7 @@ class Context:
 
 
 def read_context(splits: Path | None = None, notes: Mapping[str, Any] | None = None) -> Context:
-    """Context from what the methods declare, a folder of splits and `{"notes": [...], "unranked": [...]}`."""
+    """Context from what the methods declare, a folder of splits and what `run_notes` made of a run."""
     cards, notes = method_cards(), notes or {}
     return Context(
         titles={card.name: card.title for card in cards.values()},
@@ -75,7 +80,21 @@ def read_context(splits: Path | None = None, notes: Mapping[str, Any] | None = N
         labels=_label_counts(splits) if splits else {},
         notes=tuple(notes.get("notes") or ()),
         unranked=frozenset(notes.get("unranked") or ()),
+        reference=str(notes.get("reference") or FIRST),
+        families=dict(notes.get("families") or {}),
     )
+
+
+def run_notes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What tables need of the configuration of a run: its notes, what is not ranked, reference, families."""
+    datasets: Mapping[str, Any] = config.get("datasets") or {}
+    levels: Mapping[str, Any] = config.get("misalignments") or {}
+    return {
+        "notes": [*(config.get("notes") or []), *annotation_notes(config)],
+        "unranked": [name for name, entry in datasets.items() if entry.get("rank") is False],
+        "reference": config.get("reference") or FIRST,
+        "families": {name: level.get("family", "rigid") for name, level in levels.items()},
+    }
 
 
 def label(line: Line, context: Context) -> str:

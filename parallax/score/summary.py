@@ -78,7 +78,7 @@ def summarise(table: pd.DataFrame) -> list[Line]:
     """
     return [
         line
-        for condition, rows in _conditions(table)
+        for condition, rows in conditions(table)
         for line in (*_lines(rows, "", ""), *_skipped_lines(table, condition, rows))
     ]
 
@@ -87,7 +87,7 @@ def summarise_by_structure(table: pd.DataFrame) -> list[Line]:
     """One line per dataset, condition, modality, structure and method."""
     return [
         line
-        for _, condition_rows in _conditions(table)
+        for _, condition_rows in conditions(table)
         for (modality, structure), rows in condition_rows.groupby(["modality", "structure"], sort=True)
         for line in _lines(rows, str(modality), str(structure))
     ]
@@ -137,7 +137,7 @@ def case_values(rows: pd.DataFrame, metric: str) -> Values:
     return pivot.to_numpy(dtype=np.float64)
 
 
-def _conditions(table: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
+def conditions(table: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
     """Conditions with their rows: by dataset, most labels first, then least shift first."""
     return _grouped(with_all_modalities(table[table["status"] != "skipped"]))
 
