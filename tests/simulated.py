@@ -7,7 +7,7 @@ from tidy import BASE
 from parallax.score.table import COLUMNS, typed
 
 
-def scores(truth, cases=12, seeds=(0, 1), draws=(0,), sd_case=0.03, sd_run=0.003, sd_rest=0.01, seed=0):
+def scores(truth, cases=12, seeds=(0, 1, 2), draws=(0,), sd_case=0.03, sd_run=0.003, sd_rest=0.01, seed=0):
     """Dice of methods whose expected value is given; each case has its height, each run of a method its own.
 
     Args:

@@ -42,19 +42,25 @@ class Section:
     ranks: list[Table]
 
 
-def build_report(run_dir: Path, published: Path | None = None, manifest: Path | None = None) -> str:
+def build_report(
+    run_dir: Path,
+    published: Path | None = None,
+    manifest: Path | None = None,
+    claims: Path | None = None,
+) -> str:
     """The page as HTML, from the tables, figures and manifest of a finished run.
 
     Args:
         run_dir: `results/<run>` with scores.parquet, costs.csv, figures/ and (optional) manifest.json.
         published: published.csv; None leaves published numbers out.
         manifest: default `manifest.json` of the run.
+        claims: claims.yaml; None leaves claims out.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     values = _read_json(manifest or run_dir / "manifest.json")
     config: Mapping[str, Any] = values.get("config") or {}
-    tables = build(_inputs(run_dir, config, published))
+    tables = build(_inputs(run_dir, config, published, claims))
     pictures = read_pictures(run_dir / "figures")
     shared, overview = common_notes(tables.overview)
     environment = Environment(
@@ -83,10 +89,14 @@ def build_report(run_dir: Path, published: Path | None = None, manifest: Path | 
 
 
 def write_report(
-    run_dir: Path, out: Path, published: Path | None = None, manifest: Path | None = None
+    run_dir: Path,
+    out: Path,
+    published: Path | None = None,
+    manifest: Path | None = None,
+    claims: Path | None = None,
 ) -> None:
     """Write the page, all of it or nothing."""
-    write_text(build_report(run_dir, published, manifest), out)
+    write_text(build_report(run_dir, published, manifest, claims), out)
 
 
 def read_pictures(folder: Path) -> list[Picture]:
@@ -97,13 +107,16 @@ def read_pictures(folder: Path) -> list[Picture]:
     ]
 
 
-def _inputs(run_dir: Path, config: Mapping[str, Any], published: Path | None) -> TableInputs:
+def _inputs(
+    run_dir: Path, config: Mapping[str, Any], published: Path | None, claims: Path | None
+) -> TableInputs:
     costs = run_dir / "costs.csv"
     return TableInputs(
         scores=run_dir / "scores.parquet",
         costs=costs if costs.exists() else None,
         splits=run_dir / "splits",
         published=published,
+        claims=claims,
         notes=run_notes(config),
     )
 

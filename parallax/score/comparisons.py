@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from parallax.score.layout import Context
+from parallax.score.stats.crossed import crossed
 from parallax.score.stats.inference import ALPHA, cases_needed, false_claim, holm, signed_rank
 from parallax.score.stats.paired import RUN, Paired, case_runs, pair
 from parallax.score.stats.ranks import Ranking, rank_methods
@@ -28,7 +29,9 @@ BETTER, WORSE, OPEN, FEW = "better", "worse", "not separable", "too few cases"
 class Comparison:
     """One method against the reference at one condition. Differences are method minus reference.
 
-    NaN where there are fewer than six cases. `p_holm` is corrected over all methods of the condition.
+    NaN where there are fewer than six cases. `low` and `high` take the trained networks as given;
+    `runs_low` and `runs_high` take them as a sample too, and are NaN where there is only one training.
+    `p_holm` is corrected over all methods of the condition.
     """
 
     dataset: str
@@ -50,6 +53,8 @@ class Comparison:
     difference: float
     low: float
     high: float
+    runs_low: float
+    runs_high: float
     p: float
     p_holm: float
     effect: float
@@ -169,23 +174,27 @@ def _row(paired: Paired, known: dict[str, Any]) -> Comparison:
     counts = {name: getattr(paired, name) for name in ("only_method", "only_reference", "runs", "seeds")}
     difference = float(paired.per_case.mean()) if cases else nan
     row = Comparison(
-        **known, **counts, cases=cases, difference=difference, low=nan, high=nan, p=nan, p_holm=nan,
-        effect=nan, zeros=0, false_claim=nan, verdict=FEW,
+        **known, **counts, cases=cases, difference=difference, low=nan, high=nan, runs_low=nan, runs_high=nan,
+        p=nan, p_holm=nan, effect=nan, zeros=0, false_claim=nan, verdict=FEW,
     )  # fmt: skip
     if cases < LEAST_CASES:
         return row
     low, high = bootstrap_interval(paired.differences, generator_for(tuple(map(str, known.values()))))
+    runs_low, runs_high = crossed(paired.by_training).interval()
     test = signed_rank(paired.per_case)
     return replace(
-        row, low=low, high=high, p=test.p, effect=test.effect, zeros=test.zeros,
-        false_claim=false_claim(paired.per_case),
+        row, low=low, high=high, runs_low=runs_low, runs_high=runs_high, p=test.p, effect=test.effect,
+        zeros=test.zeros, false_claim=false_claim(paired.per_case),
     )  # fmt: skip
 
 
 def _verdict(row: Comparison, needed: int) -> str:
     if row.cases < needed:
         return FEW
-    if not (row.p_holm <= ALPHA and row.false_claim <= ALPHA and (row.low > 0 or row.high < 0)):
+    sided = [(row.low, row.high), (row.runs_low, row.runs_high)]
+    # NaN, where one training is all there is, touches nothing
+    touches_zero = any(low <= 0 <= high for low, high in sided)
+    if touches_zero or row.p_holm > ALPHA or row.false_claim > ALPHA:
         return OPEN
     return BETTER if row.difference > 0 else WORSE
 

@@ -27,7 +27,7 @@ _KIND = re.compile(r" \(((?:re-implementation|control)[^)]*)\)$")
 class Table:
     """A finished table: cells are text, `rules` are indices of rows above which a line is drawn.
 
-    `dataset` is empty where a table is about several.
+    `dataset` is empty where a table is about several; `text` says that its cells are sentences.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Table:
     notes: tuple[str, ...] = ()
     rules: tuple[int, ...] = ()
     dataset: str = ""
+    text: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ _COMPARED = (
 )
 _MEANING = (
     "P(false claim): probability that the true difference has the other sign. Verdict: better or worse only"
-    " if p and P(false claim) are at most 0.05 and the interval leaves out zero; else not separable."
+    " if p and P(false claim) are at most 0.05, the interval leaves out zero, and with several seeds so does"
+    " the one over cases and trainings (runs_low, runs_high in statistics.csv); else not separable."
 )
 
 

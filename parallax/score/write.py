@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from parallax.score.claims import read_claims
+from parallax.score.claims_tables import claims_table
 from parallax.score.comparisons import Comparisons, compare, compared_frame, ranked_frame
 from parallax.score.layout import Context, Table, read_context
 from parallax.score.published import published_table, read_published
@@ -28,6 +30,7 @@ from parallax.score.tables import (
 from parallax.score.trend_tables import trend_tables
 from parallax.score.trends import MethodTrend, trends
 from parallax.score.trends import to_frame as trend_frame
+from parallax.score.verdicts import Verdict, evidence_frame, judge, parts_frame
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class TableInputs:
     costs: Path | None = None
     splits: Path | None = None
     published: Path | None = None
+    claims: Path | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -64,6 +68,8 @@ class Tables:
     compared: list[Table]
     ranks: list[Table]
     trend: list[Table]
+    verdicts: list[Verdict]
+    claims: Table
 
     @property
     def statistics(self) -> list[Table]:
@@ -79,6 +85,7 @@ def build(inputs: TableInputs) -> Tables:
     context = read_context(inputs.splits, inputs.notes)
     lines, structure_lines = summarise(scores), summarise_by_structure(scores)
     given_lines = summarise_by_given(scores)
+    verdicts = judge(read_claims(inputs.claims) if inputs.claims else [], scores, context)
     published = read_published(inputs.published) if inputs.published else []
     comparisons, found = compare(scores, context), trends(scores, context)
     methods = [*set(scores["method"]), *(context.title(name) for name in set(scores["method"]))]
@@ -99,24 +106,28 @@ def build(inputs: TableInputs) -> Tables:
         compared=comparison_tables(comparisons, lines, context),
         ranks=rank_tables(comparisons, lines, context),
         trend=trend_tables(found, lines, context),
+        verdicts=verdicts,
+        claims=claims_table(verdicts, context),
     )
 
 
 def write_all(tables: Tables, folder: Path) -> None:
     """Write every group of tables as Markdown and LaTeX, and the numbers behind them as CSV.
 
-    A group without tables is left out: `given` where no modality was, `statistics` with a single method.
+    A group without tables is left out: `given` where no modality was, `statistics` with a single method,
+    `claims` without a file of claims.
     """
     groups = {
         "overview": (tables.overview, "Dice of every method at every condition"),
         "main": (tables.main, "Every method at every condition, with what it cost"),
         "full": (tables.full, "Every structure in every modality"),
         "statistics": (tables.statistics, "Which differences hold"),
+        "claims": ([tables.claims] if tables.verdicts else [], "Claims of the literature"),
         "given": (tables.given, "What is left when modalities are missing"),
         "excluded": ([tables.excluded], "What was skipped and what failed"),
         "published": ([tables.published], "Published numbers"),
     }
-    optional = ("given", "statistics")
+    optional = ("claims", "given", "statistics")
     for name, (group, title) in groups.items():
         if name in optional and not group:
             continue
@@ -131,6 +142,9 @@ def write_all(tables: Tables, folder: Path) -> None:
         _write_csv(ranked_frame(tables.comparisons), folder / "ranks.csv")
     if tables.trend:
         _write_csv(trend_frame(tables.trends), folder / "trends.csv")
+    if tables.verdicts:
+        _write_csv(parts_frame(tables.verdicts), folder / "claims.csv")
+        _write_csv(evidence_frame(tables.verdicts), folder / "claims_evidence.csv")
     for table in (tables.excluded, tables.published):
         _write_csv(pd.DataFrame(table.rows, columns=list(table.header)), folder / f"{table.name}.csv")
 

@@ -54,7 +54,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     p = np.asarray(p_values, dtype=np.float64)
     finite = np.isfinite(p)
-    if finite.any():
+    if finite.sum() > 1:  # one p value is its own family
         p[finite] = multipletests(p[finite], method="holm")[1]
     return [float(value) for value in p]
 

@@ -21,17 +21,25 @@ class Paired:
         cases: ids of the cases, in the order of the rows of `differences`.
         differences: method minus reference [cases, runs]; NaN where a run lacks a case.
         only_method, only_reference: cases that count for one side only, and so for neither.
-        runs: pairs of label draw and seed that both sides have; 0 where the sides share none and their means
-            over runs stand for them.
-        seeds: different seeds among them.
+        keys: (label draw, seed) of each column; empty where the sides share no run and their means over runs
+            stand for them.
     """
 
     cases: tuple[str, ...]
     differences: Values
     only_method: int
     only_reference: int
-    runs: int
-    seeds: int
+    keys: tuple[tuple[int, int], ...]
+
+    @property
+    def runs(self) -> int:
+        """Number of runs that both sides have."""
+        return len(self.keys)
+
+    @property
+    def seeds(self) -> int:
+        """Number of different seeds among them."""
+        return len({seed for _, seed in self.keys})
 
     @property
     def per_case(self) -> Values:
@@ -39,11 +47,20 @@ class Paired:
         return mean_of_finite(self.differences, axis=1)
 
     @property
-    def per_seed(self) -> Values:
-        """Mean difference over cases of each run [runs]; empty where the sides share no run."""
-        if not self.runs:
-            return np.empty(0)
-        return mean_of_finite(self.differences, axis=0)
+    def by_training(self) -> Values:
+        """Mean differences [cases, trainings]: of each label draw where there are several, else of each seed.
+
+        Runs on the same labelled cases are no independent sample of what the method does with few labels.
+        """
+        draws, seeds = (np.array([key[place] for key in self.keys]) for place in (0, 1))
+        unit = draws if len(set(draws)) > 1 else seeds
+        made = np.full((len(self.cases), len(set(unit))), np.nan)
+        for place, one in enumerate(np.unique(unit)):
+            columns = self.differences[:, unit == one]
+            # a case without a value in a training stays without, and `crossed` leaves it out
+            known = np.isfinite(columns).any(axis=1)
+            made[known, place] = mean_of_finite(columns[known], axis=1)
+        return made
 
 
 def case_runs(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -78,26 +95,36 @@ def pair(method: pd.DataFrame, reference: pd.DataFrame) -> Paired:
         differences=apart.to_numpy(dtype=np.float64),
         only_method=len(ours) - len(kept),
         only_reference=len(theirs) - len(kept),
-        runs=apart.shape[1] if runs else 0,
-        seeds=len({run[1] for run in apart.columns}) if runs else 0,
+        keys=tuple((int(run[0]), int(run[1])) for run in apart.columns) if runs else (),
     )
 
 
 def difference_of(first: Paired, second: Paired) -> Paired:
-    """First minus second on the cases that both have, by case: how much one difference exceeds another."""
+    """First minus second on the cases that both have: how much one difference exceeds another."""
     cases = [case for case in first.cases if case in set(second.cases)]
     rows = [_rows(paired, cases) for paired in (first, second)]
-    same = first.differences.shape[1] == second.differences.shape[1] and first.runs == second.runs
+    same = first.keys == second.keys and len(first.keys) > 0
     parts = rows if same else [mean_of_finite(part, axis=1)[:, None] for part in rows]
     apart = parts[0] - parts[1]
-    kept = np.isfinite(apart).any(axis=1)
+    kept = np.flatnonzero(np.isfinite(apart).any(axis=1))
     return Paired(
-        tuple(cases[index] for index in np.flatnonzero(kept)),
+        tuple(cases[index] for index in kept),
         apart[kept],
-        len(first.cases) - int(kept.sum()),
-        len(second.cases) - int(kept.sum()),
-        first.runs if same else 0,
-        min(first.seeds, second.seeds),
+        len(first.cases) - len(kept),
+        len(second.cases) - len(kept),
+        first.keys if same else (),
+    )
+
+
+def join(pairs: Sequence[Paired]) -> Paired:
+    """Several conditions as one: the cases that all have, with the runs of all side by side."""
+    cases = [case for case in pairs[0].cases if all(case in set(paired.cases) for paired in pairs)]
+    return Paired(
+        tuple(cases),
+        np.hstack([_rows(paired, cases) for paired in pairs]),
+        max(paired.only_method for paired in pairs),
+        max(paired.only_reference for paired in pairs),
+        tuple(key for paired in pairs for key in paired.keys) if all(paired.keys for paired in pairs) else (),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binom
 from tidy import method_rows, row
 
+from parallax.score.stats.crossed import crossed
 from parallax.score.stats.inference import (
     cases_needed,
     equivalent,
@@ -35,14 +36,46 @@ def test_cases_are_paired_by_run_and_lost_ones_are_counted():
     assert found.cases == ("case0", "case1", "case2", "case3")
     assert (found.only_method, found.only_reference, found.runs, found.seeds) == (1, 1, 1, 1)
     assert found.per_case == pytest.approx([0.2] * 4)
-    assert found.per_seed == pytest.approx([0.2])
+    assert found.by_training == pytest.approx(np.full((4, 1), 0.2))
 
 
 def test_without_a_shared_run_the_means_over_runs_are_compared():
     rows = [*method_rows("a", 0.7, seed=0), *method_rows("a", 0.8, seed=1), *method_rows("b", 0.6, seed=2)]
     found = pair(runs_of(rows, "a"), runs_of(rows, "b"))
-    assert (found.runs, found.seeds, found.per_seed.size) == (0, 0, 0)
+    assert (found.runs, found.seeds, found.by_training.shape) == (0, 0, (4, 0))
     assert found.per_case == pytest.approx([0.15] * 4)
+
+
+def test_a_training_is_a_label_draw_where_there_are_several():
+    runs = {(0, 0): 0.7, (0, 1): 0.8, (1, 0): 0.9, (1, 1): 0.9}
+    rows = [r for (d, s), dice in runs.items() for r in method_rows("a", dice, label_draw=d, seed=s)]
+    rows += [r for d, s in runs for r in method_rows("b", 0.6, label_draw=d, seed=s)]
+    rows = [r for r in rows if (r.case, r.label_draw, r.seed) != ("case3", 0, 1)]
+    found = pair(runs_of(rows, "a"), runs_of(rows, "b"))
+    assert found.by_training[0] == pytest.approx([0.15, 0.3])
+    assert found.by_training[3] == pytest.approx([0.1, 0.3])
+    one_draw = pair(*(runs_of([r for r in rows if r.label_draw == 1], name) for name in "ab"))
+    assert one_draw.by_training.shape == (4, 2)
+
+
+@pytest.mark.parametrize(("cases", "runs", "sd_run"), [(10, 2, 0.003), (10, 3, 0.02), (20, 5, 0.01)])
+def test_intervals_over_cases_and_trainings_cover(cases, runs, sd_run):
+    draw = np.random.default_rng(9)
+    hits = []
+    for _ in range(500):
+        values = draw.normal(0, 0.02, (cases, 1)) + draw.normal(0, sd_run, runs)
+        low, high = crossed(values + draw.normal(0, 0.01, (cases, runs))).interval()
+        hits.append(low <= 0 <= high)
+    assert 0.915 <= rate(hits) <= 0.985
+
+
+def test_intervals_over_cases_and_trainings_at_their_ends():
+    assert crossed(np.full((6, 2), 0.3)).interval() == pytest.approx((0.3, 0.3))
+    assert (crossed(np.zeros((6, 2))).p(), crossed(np.full((6, 2), 0.3)).p()) == (1.0, 0.0)
+    assert math.isnan(crossed(np.zeros((6, 1))).error)
+    found = crossed(np.random.default_rng(1).normal(0.1, 0.05, (12, 3)))
+    low, high = found.interval(1 - found.p())
+    assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_case_that_failed_in_part_has_no_value_in_that_run():
