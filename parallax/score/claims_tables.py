@@ -63,7 +63,7 @@ def _why(verdict: Verdict) -> str:
 
 def _differences(verdict: Verdict, context: Context) -> str:
     datasets = dict.fromkeys(part.dataset for part in verdict.tested)
-    several = len({(part.reference, part.modality) for part in verdict.tested}) > 1
+    several = len(verdict.claim.reference) > 1
     worst = [_least(verdict, name) for name in datasets]
     return "; ".join(_difference(part, context, several) for part in worst) or DASH
 
@@ -76,8 +76,8 @@ def _least(verdict: Verdict, dataset: str) -> Part:
 
 
 def _difference(part: Part, context: Context, several: bool) -> str:
-    which = [part.modality, f"against {title_of(part.reference, context)}"] if several else []
-    where = " ".join([part.dataset, *filter(None, which)])
+    against = f"against {title_of(part.reference, context)}" if several else ""
+    where = " ".join(filter(None, (part.dataset, part.modality, against)))
     ends = [signed(100 * value, 1) for value in (part.difference, part.low, part.high)]
     return f"{where} {ends[0]}" + (f" ({ends[1]} to {ends[2]})" if math.isfinite(part.low) else "")
 

@@ -75,6 +75,7 @@ class Comparisons:
     cases: int
     ranking: Ranking | None
     first_false: float
+    first_ahead: bool
     between: float
     within: float
 
@@ -135,6 +136,7 @@ def _compare(key: tuple[Any, ...], rows: pd.DataFrame, context: Context, metric:
     rng = generator_for(("ranks", *key, metric))
     enough = len(values) > 1 and len(complete) >= cases_needed(len(values) - 1)
     between, within = _separation(rows, metric)
+    first_false, first_ahead = _first(values, order)
     return Comparisons(
         condition=key,
         reference=name_of(reference) if reference else "",
@@ -143,7 +145,8 @@ def _compare(key: tuple[Any, ...], rows: pd.DataFrame, context: Context, metric:
         contenders=tuple(order),
         cases=len(complete),
         ranking=rank_methods(complete[order].to_numpy(), rng) if enough else None,
-        first_false=_first_false(values, order),
+        first_false=first_false,
+        first_ahead=first_ahead,
         between=between,
         within=within,
     )
@@ -199,12 +202,14 @@ def _verdict(row: Comparison, needed: int) -> str:
     return BETTER if row.difference > 0 else WORSE
 
 
-def _first_false(values: dict[Contender, pd.DataFrame], order: Sequence[Contender]) -> float:
-    """Risk that the first of the ranking is not better than the second."""
-    if len(order) < 2:
-        return math.nan
-    paired = pair(values[order[0]], values[order[1]])
-    return false_claim(paired.per_case) if len(paired.cases) >= LEAST_CASES else math.nan
+def _first(values: dict[Contender, pd.DataFrame], order: Sequence[Contender]) -> tuple[float, bool]:
+    """Risk that the first of the ranking is not better than the second, and whether it is called ahead."""
+    paired = pair(values[order[0]], values[order[1]]) if len(order) > 1 else None
+    if paired is None or len(paired.cases) < LEAST_CASES:
+        return math.nan, False
+    risk = false_claim(paired.per_case)
+    low, _ = crossed(paired.by_training).interval()
+    return risk, risk <= ALPHA and not low <= 0
 
 
 def _separation(rows: pd.DataFrame, metric: str) -> tuple[float, float]:

@@ -118,7 +118,7 @@ def _first_note(one: Comparisons, lines: Sequence[Line], context: Context) -> li
     risk = f"P(false claim) {_p(one.first_false)}"
     if one.cases < one.needed:
         return [f"Highest mean: {first}, then {second} ({risk}); {one.cases} cases are too few for a winner."]
-    verdict = "not separable, no winner" if one.first_false > 0.05 else f"{first} is ahead"
+    verdict = f"{first} is ahead" if one.first_ahead else "not separable, no winner"
     return [f"Highest mean: {first}, then {second} ({risk}): {verdict}."]
 
 
@@ -183,7 +183,7 @@ def _rank_note(one: Comparisons, name: str, lines: Sequence[Line], context: Cont
     told = f"{name}:{alone} tau median {one.ranking.tau_median:.2f}, 2.5 % {one.ranking.tau_low:.2f}"
     titles = {contender_of(line): label(line, context) for line in lines}
     swaps = [
-        f"{titles[one.contenders[a]]} and {titles[one.contenders[b]]} ({share:.0%})"
+        f"{titles[one.contenders[a]]} and {titles[one.contenders[b]]} ({100 * share:.0f} %)"
         for a, b, share in one.ranking.swaps
     ]
     return (

@@ -144,13 +144,10 @@ def _side(claim: Claim, low: float, high: float, within: bool) -> str:
 
 
 def _open_reason(claim: Claim) -> str:
+    points = f"{100 * claim.margin:g} Dice point" + ("" if claim.margin == 0.01 else "s")
     if claim.kind == "equivalence":
-        return f"the difference may be within {100 * claim.margin:g} points or not"
-    return (
-        f"the interval includes {-100 * claim.margin:g} points"
-        if claim.margin
-        else "the interval includes zero"
-    )
+        return f"the interval reaches beyond {points}"
+    return f"the interval includes a loss of {points}" if claim.margin else "the interval includes zero"
 
 
 def _more_cases(claim: Claim, part: Part) -> str:

@@ -104,8 +104,7 @@ def test_equivalence_has_three_ends():
     assert verdict_of(at(a=0.84, b=0.8), same, **calm).verdict == "contradicted"
     assert verdict_of(at(a=0.81, b=0.8), same, **calm).verdict == "undecided"
     assert (
-        verdict_of(at(a=0.8, b=0.8), same, sd_rest=0.05).reason
-        == "the difference may be within 1 points or not"
+        verdict_of(at(a=0.8, b=0.8), same, sd_rest=0.05).reason == "the interval reaches beyond 1 Dice point"
     )
 
 

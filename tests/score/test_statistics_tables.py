@@ -52,6 +52,16 @@ def test_verdicts_are_those_that_were_planted():
     assert "a is ahead" in table.notes[1]
 
 
+def test_a_first_place_that_is_one_of_trainings_is_no_win():
+    truth = {("nnunet", "aligned", 0.0, 1.0): 0.8, ("a", "aligned", 0.0, 1.0): 0.8}
+    frame = simulated.scores(truth, sd_run=0.02, sd_rest=0.001)
+    (found,) = compare(frame, CONTEXT)
+    (table,) = comparison_tables([found], summarise(frame), CONTEXT)
+    assert found.first_false < 0.001
+    assert "not separable, no winner" in table.notes[1]
+    assert cells(table)["Verdict"] == "not separable"
+
+
 def test_one_seed_is_told_in_the_verdict():
     truth = {("nnunet", "aligned", 0.0, 1.0): 0.8, ("a", "aligned", 0.0, 1.0): 0.84}
     frame = simulated.scores(truth, seeds=(0,))

@@ -57,7 +57,7 @@ def bootstrap_interval(values: Values, rng: np.random.Generator, draws: int = 20
 
     Cases are drawn with replacement, and inside each drawn case the runs that have a value for it. The mean
     of each draw is measured in standard errors of that draw (Efron and Tibshirani 1993, 12.5): at 10 cases
-    the plain percentiles of the means cover the truth in 89 % of samples, these in 94 % (docs/statistics.md).
+    the plain percentiles of the means cover the truth in 88 % of samples, these in 93 % (docs/statistics.md).
     """
     finite = [row[np.isfinite(row)] for row in values]
     per_case = np.array([row.mean() for row in finite])
