@@ -11,7 +11,7 @@ import pandas as pd
 
 from parallax.score.claims import Claim
 from parallax.score.layout import Context
-from parallax.score.stats.crossed import crossed
+from parallax.score.stats.crossed import Crossed, crossed
 from parallax.score.stats.inference import ALPHA, cases_needed, equivalent, holm, signed_rank
 from parallax.score.stats.paired import Paired
 from parallax.score.stats.spread import bootstrap_interval, generator_for
@@ -99,18 +99,30 @@ def _measured(claim: Claim, part: Part, paired: Paired | None) -> Part:
     if part.cases < cases_needed(1):
         reason = f"{part.cases} cases; {cases_needed(1)} are the least that can decide"
         return replace(part, verdict=UNDECIDED, reason=reason, more=f"{cases_needed(1)} cases or more")
+    return _decided(claim, part, paired, trained)
+
+
+def _decided(claim: Claim, part: Part, paired: Paired, trained: Crossed) -> Part:
+    """A part with enough cases: what they say of the trained networks, then what all say of the method."""
     key = (part.claim, part.dataset, part.reference, part.modality)
     low, high = bootstrap_interval(paired.differences, generator_for(key))
-    leans = _side(claim, low, high, equivalent(values, claim.margin) <= ALPHA)
+    part = replace(
+        part, low=low, high=high,
+        leans=_side(claim, low, high, equivalent(paired.per_case, claim.margin) <= ALPHA),
+    )  # fmt: skip
     if part.seeds < LEAST_SEEDS:
-        return _of_these_networks(claim, replace(part, low=low, high=high, leans=leans))
+        return _of_these_networks(claim, part)
+    if not math.isfinite(trained.error):
+        return replace(
+            part, verdict=UNDECIDED, reason="no two cases that every training has", more="runs that failed"
+        )
     low, high = trained.interval()
     inner = trained.interval(1 - 2 * ALPHA)
-    part = replace(part, low=low, high=high, leans=leans)
+    part = replace(part, low=low, high=high)
     verdict = _side(claim, low, high, -claim.margin < inner[0] and inner[1] < claim.margin)
     if verdict != UNDECIDED:
         return replace(part, verdict=verdict)
-    more = "more seeds or label draws" if leans != UNDECIDED else _more_cases(claim, part)
+    more = "more seeds or label draws" if part.leans != UNDECIDED else _more_cases(claim, part)
     return replace(part, verdict=UNDECIDED, reason=_open_reason(claim), more=more)
 
 

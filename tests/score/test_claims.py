@@ -67,6 +67,15 @@ def test_seeds_that_disagree_decide_nothing():
     assert found.parts[0].leans == "supported"
 
 
+def test_trainings_without_a_case_in_common_decide_nothing():
+    frame = simulated.scores(at(a=0.84, b=0.80), seeds=(0, 1))
+    late = frame["case"] >= "case06"
+    kept = frame[(frame["seed"] == 1) == late]
+    (found,) = judge([claim()], kept, CONTEXT)
+    assert (found.verdict, found.parts[0].cases) == ("undecided", 12)
+    assert found.reason == "no two cases that every training has"
+
+
 def test_methods_alike_but_for_their_training_are_rarely_told_apart():
     wrong = [
         verdict_of(at(a=0.8, b=0.8), cases=8, sd_run=0.02, seed=seed).verdict != "undecided"
