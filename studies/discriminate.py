@@ -20,7 +20,8 @@ from parallax.case import Task
 from parallax.data.frame import CommonCase, to_common
 from parallax.data.store import read_case, read_json, read_part
 from parallax.plugin import method_cards, plugin_root
-from parallax.score.stats import bootstrap_interval, generator_for
+from parallax.score.stats.separation import separation
+from parallax.score.stats.spread import bootstrap_interval, generator_for
 
 PAGE = plugin_root() / "docs" / "discrimination.md"
 #: A modality shows a structure poorly where this much more of its boundary stands out in another one.
@@ -132,26 +133,6 @@ def signs(dataset: str, dice: pd.DataFrame, poor: pd.DataFrame) -> list[Sign]:
     ]
 
 
-def seed_ratio(dice: pd.DataFrame) -> pd.DataFrame:
-    """SD between methods over SD within a method (seeds), by dataset and condition, in Dice points."""
-    means = dice.groupby(["dataset", *CONDITION, "method", "seed"])["value"].mean() * 100
-    keys = ["dataset", *CONDITION]
-    own = means.groupby([*keys, "method"]).std(ddof=1)
-    within = (own**2).groupby(keys).mean() ** 0.5
-    least_stable = own.groupby(keys).idxmax().map(lambda place: place[-1])
-    between = means.groupby([*keys, "method"]).mean().groupby(keys).std(ddof=1)
-    frame = pd.DataFrame(
-        {
-            "between": between,
-            "within": within,
-            "ratio": between / within,
-            "least_stable": least_stable,
-            "its_sd": own.groupby(keys).max(),
-        }
-    )
-    return frame.reset_index()
-
-
 def ceiling_rows(scores: pd.DataFrame) -> pd.DataFrame:
     """The copied oracle by dataset and condition: values, mean Dice, mean ceiling, greatest difference."""
     own = scores[(scores.method == "oracle") & (scores.adapter == "broadcast") & scores.value.notna()]
@@ -186,7 +167,7 @@ def main() -> None:
     parts = [
         _sign_lines(found),
         _ceiling_lines(ceiling_rows(scores)),
-        _ratio_lines(seed_ratio(dice)),
+        _ratio_lines(separation(dice, ["dataset", *CONDITION])),
         "\n\n".join(pages),
         f"{dice.case.nunique() // dice.dataset.nunique()} test and {len(manifest['train'])} training cases a"
         f" dataset, seeds {', '.join(map(str, sorted(dice.seed.unique())))}, methods"

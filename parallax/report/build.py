@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from parallax.data.repairs import count_repairs
-from parallax.perturb.annotation import annotation_notes
-from parallax.score.layout import Table, common_notes
+from parallax.score.layout import Table, common_notes, run_notes
 from parallax.score.metrics import EMPTY_RULE_TEXT
 from parallax.score.summary import CONDITION
 from parallax.score.table import write_text
@@ -38,21 +37,30 @@ class Section:
     main_notes: tuple[str, ...]
     full: list[Table]
     given: list[Table]
+    compared: list[Table]
+    compared_notes: tuple[str, ...]
+    ranks: list[Table]
 
 
-def build_report(run_dir: Path, published: Path | None = None, manifest: Path | None = None) -> str:
+def build_report(
+    run_dir: Path,
+    published: Path | None = None,
+    manifest: Path | None = None,
+    claims: Path | None = None,
+) -> str:
     """The page as HTML, from the tables, figures and manifest of a finished run.
 
     Args:
         run_dir: `results/<run>` with scores.parquet, costs.csv, figures/ and (optional) manifest.json.
         published: published.csv; None leaves published numbers out.
         manifest: default `manifest.json` of the run.
+        claims: claims.yaml; None leaves claims out.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     values = _read_json(manifest or run_dir / "manifest.json")
     config: Mapping[str, Any] = values.get("config") or {}
-    tables = build(_inputs(run_dir, config, published))
+    tables = build(_inputs(run_dir, config, published, claims))
     pictures = read_pictures(run_dir / "figures")
     shared, overview = common_notes(tables.overview)
     environment = Environment(
@@ -81,10 +89,14 @@ def build_report(run_dir: Path, published: Path | None = None, manifest: Path | 
 
 
 def write_report(
-    run_dir: Path, out: Path, published: Path | None = None, manifest: Path | None = None
+    run_dir: Path,
+    out: Path,
+    published: Path | None = None,
+    manifest: Path | None = None,
+    claims: Path | None = None,
 ) -> None:
     """Write the page, all of it or nothing."""
-    write_text(build_report(run_dir, published, manifest), out)
+    write_text(build_report(run_dir, published, manifest, claims), out)
 
 
 def read_pictures(folder: Path) -> list[Picture]:
@@ -95,16 +107,17 @@ def read_pictures(folder: Path) -> list[Picture]:
     ]
 
 
-def _inputs(run_dir: Path, config: Mapping[str, Any], published: Path | None) -> TableInputs:
-    datasets: Mapping[str, Any] = config.get("datasets") or {}
-    unranked = [name for name, entry in datasets.items() if entry.get("rank") is False]
+def _inputs(
+    run_dir: Path, config: Mapping[str, Any], published: Path | None, claims: Path | None
+) -> TableInputs:
     costs = run_dir / "costs.csv"
     return TableInputs(
         scores=run_dir / "scores.parquet",
         costs=costs if costs.exists() else None,
         splits=run_dir / "splits",
         published=published,
-        notes={"notes": [*(config.get("notes") or []), *annotation_notes(config)], "unranked": unranked},
+        claims=claims,
+        notes=run_notes(config),
     )
 
 
@@ -112,6 +125,7 @@ def _sections(tables: Tables, pictures: list[Picture]) -> list[Section]:
     sections = []
     for dataset in dict.fromkeys(line.dataset for line in tables.lines):
         shared, main = common_notes([table for table in tables.main if table.dataset == dataset])
+        told, compared = common_notes([table for table in tables.compared if table.dataset == dataset])
         pairing = next(line.pairing for line in tables.lines if line.dataset == dataset)
         sections.append(
             Section(
@@ -122,6 +136,9 @@ def _sections(tables: Tables, pictures: list[Picture]) -> list[Section]:
                 shared,
                 [table for table in tables.full if table.dataset == dataset],
                 [table for table in tables.given if table.dataset == dataset],
+                compared,
+                told,
+                [table for table in (*tables.ranks, *tables.trend) if table.dataset == dataset],
             )
         )
     return sections

@@ -109,6 +109,7 @@ class RunConfig(_Strict):
     data: str | None = None
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], DatasetConfig] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
+    reference: str = "nnunet"
     conditions: list[Condition] = Field(min_length=1)
     misalignments: dict[str, Misalignment] = Field(default_factory=dict)
     annotations: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], Annotation] = Field(

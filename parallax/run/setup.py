@@ -17,7 +17,7 @@ from parallax.data.dataset import Dataset
 from parallax.data.split_list import read_split_list
 from parallax.data.splits import case_index
 from parallax.errors import ConfigError, DataError
-from parallax.perturb.annotation import FULL, annotation_notes
+from parallax.perturb.annotation import FULL
 from parallax.perturb.labels import label_subsets, labels_name
 from parallax.perturb.level import read_level
 from parallax.plugin import MethodCard, dataset_cards, load_dataset, method_cards, preset_switches
@@ -81,10 +81,10 @@ class Setup:
         return [labels_name(f, draw) for f in self.config.fractions() for draw in label_draws(self.config, f)]
 
     def notes(self) -> dict[str, Any]:
-        """What every table says beneath it: the run's own notes, and the datasets that are not ranked."""
-        unranked = [name for name, entry in self.config.datasets.items() if not entry.rank]
-        told = annotation_notes(self.config.model_dump(exclude_none=True))
-        return {"notes": [*self.config.notes, *told], "unranked": unranked}
+        """What the tables need of the configuration."""
+        from parallax.score.layout import run_notes
+
+        return run_notes(self.config.model_dump(exclude_none=True))
 
     def misalignment(self, dataset: str, name: str) -> dict[str, Any]:
         """The level with the modality that moves."""

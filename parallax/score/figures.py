@@ -19,7 +19,7 @@ from parallax.score.layout import (
     percent,
     with_annotation,
 )
-from parallax.score.stats import LEAST_CASES
+from parallax.score.stats.spread import LEAST_CASES
 from parallax.score.summary import Line
 from parallax.score.table import replacing
 

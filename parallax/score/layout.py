@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from parallax.perturb.annotation import annotation_notes
 from parallax.plugin import method_cards
-from parallax.score.stats import LEAST_CASES
+from parallax.score.stats.spread import LEAST_CASES
 from parallax.score.summary import CONTROLS, Line
 
 #: The baseline that stands in the first row: strong, and trained on the same few labels as all others.
@@ -26,7 +27,7 @@ _KIND = re.compile(r" \(((?:re-implementation|control)[^)]*)\)$")
 class Table:
     """A finished table: cells are text, `rules` are indices of rows above which a line is drawn.
 
-    `dataset` is empty where a table is about several.
+    `dataset` is empty where a table is about several; `text` says that its cells are sentences.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Table:
     notes: tuple[str, ...] = ()
     rules: tuple[int, ...] = ()
     dataset: str = ""
+    text: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Context:
         labels: (dataset, label fraction) to a text such as `2 of 8 training cases`.
         notes: notes of the run, printed under each table.
         unranked: datasets whose methods are never put in an order.
+        reference: method (`NAME` or `NAME:PRESET`) that the others are compared with.
+        families: family of each level of misalignment; a level that is not listed is of the family `shift`.
     """
 
     titles: Mapping[str, str]
@@ -55,6 +59,8 @@ class Context:
     labels: Mapping[tuple[str, float], str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unranked: frozenset[str] = frozenset()
+    reference: str = FIRST
+    families: Mapping[str, str] = field(default_factory=dict)
 
     def title(self, method: str) -> str:
         """The title for a row: without the brackets that the notes repeat; the id where none is known."""
@@ -67,7 +73,7 @@ class Context:
 
 
 def read_context(splits: Path | None = None, notes: Mapping[str, Any] | None = None) -> Context:
-    """Context from what the methods declare, a folder of splits and `{"notes": [...], "unranked": [...]}`."""
+    """Context from what the methods declare, a folder of splits and what `run_notes` made of a run."""
     cards, notes = method_cards(), notes or {}
     return Context(
         titles={card.name: card.title for card in cards.values()},
@@ -75,7 +81,21 @@ def read_context(splits: Path | None = None, notes: Mapping[str, Any] | None = N
         labels=_label_counts(splits) if splits else {},
         notes=tuple(notes.get("notes") or ()),
         unranked=frozenset(notes.get("unranked") or ()),
+        reference=str(notes.get("reference") or FIRST),
+        families=dict(notes.get("families") or {}),
     )
+
+
+def run_notes(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What tables need of the configuration of a run: its notes, what is not ranked, reference, families."""
+    datasets: Mapping[str, Any] = config.get("datasets") or {}
+    levels: Mapping[str, Any] = config.get("misalignments") or {}
+    return {
+        "notes": [*(config.get("notes") or []), *annotation_notes(config)],
+        "unranked": [name for name, entry in datasets.items() if entry.get("rank") is False],
+        "reference": config.get("reference") or FIRST,
+        "families": {name: level.get("family", "rigid") for name, level in levels.items()},
+    }
 
 
 def label(line: Line, context: Context) -> str:

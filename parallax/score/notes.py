@@ -17,7 +17,7 @@ from parallax.score.layout import (
     percent,
 )
 from parallax.score.metrics import EMPTY_RULE_TEXT
-from parallax.score.stats import LEAST_CASES
+from parallax.score.stats.spread import LEAST_CASES
 from parallax.score.summary import Line
 
 DICE_NOTE = (

@@ -80,7 +80,7 @@ def _markdown(table: Table) -> str:
     lines = [f"## {escape_markdown(table.title)}", ""]
     if not table.rows:
         return "\n".join([*lines, "None.", ""])
-    align = ["---", *["---:"] * (len(table.header) - 1)]
+    align = ["---", *["---" if table.text else "---:"] * (len(table.header) - 1)]
     lines += [_pipe(map(escape_markdown, table.header)), _pipe(align)]
     lines += [_pipe(map(escape_markdown, row)) for row in table.rows]
     lines += ["", *(f"- {escape_markdown(note)}" for note in table.notes), ""]
@@ -92,7 +92,8 @@ def _pipe(cells: Iterable[str]) -> str:
 
 
 def _latex(table: Table) -> str:
-    columns = "l" + "r" * (len(table.header) - 1)
+    width = f"p{{{0.9 / len(table.header):.2f}\\linewidth}}"
+    columns = width * len(table.header) if table.text else "l" + "r" * (len(table.header) - 1)
     body = []
     for index, row in enumerate(table.rows):
         body += [r"\midrule"] * (index in table.rules)

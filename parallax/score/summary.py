@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from parallax.score.runs import CEILING
-from parallax.score.stats import Values, generator_for, mean_of_finite, spread
+from parallax.score.stats.paired import RUN
+from parallax.score.stats.spread import Values, generator_for, mean_of_finite, spread
 
 #: What makes a condition, and what makes a row inside it.
 CONDITION = ("dataset", "misalignment", "label_fraction", "annotation")
 CONTENDER = ("method", "preset", "adapter", "pretraining", "checkpoint_rule")
-_RUN = ("label_draw", "seed")
 
 #: Reference points that are no methods, in the order in which tables show them.
 CONTROLS = ("oracle", "mean_shape", "shuffled", "empty")
@@ -82,7 +82,7 @@ def summarise(table: pd.DataFrame) -> list[Line]:
     """
     return [
         line
-        for condition, rows in _conditions(table)
+        for condition, rows in conditions(table)
         for line in (*_lines(rows, "", ""), *_skipped_lines(table, condition, rows))
     ]
 
@@ -91,7 +91,7 @@ def summarise_by_structure(table: pd.DataFrame) -> list[Line]:
     """One line per dataset, condition, modality, structure and method."""
     return [
         line
-        for _, condition_rows in _conditions(table)
+        for _, condition_rows in conditions(table)
         for (modality, structure), rows in condition_rows.groupby(["modality", "structure"], sort=True)
         for line in _lines(rows, str(modality), str(structure))
     ]
@@ -136,12 +136,12 @@ def case_values(rows: pd.DataFrame, metric: str) -> Values:
     """Values [cases, runs] of one method at one condition: means over modalities and structures."""
     chosen = rows[rows["metric"] == metric]
     pivot = chosen.pivot_table(
-        index="case", columns=list(_RUN), values="value", aggfunc="mean", dropna=False, sort=True
+        index="case", columns=list(RUN), values="value", aggfunc="mean", dropna=False, sort=True
     )
     return pivot.to_numpy(dtype=np.float64)
 
 
-def _conditions(table: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
+def conditions(table: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
     """Conditions with their rows: by dataset, most labels first, then least shift first."""
     return _grouped(with_all_modalities(table[table["status"] != "skipped"]))
 
@@ -179,7 +179,7 @@ def _outcome(rows: pd.DataFrame) -> dict[str, Any]:
     """How many runs there are, how many of them gave nothing at all, and why."""
     rows = rows[rows["metric"] != CEILING]
     failed = rows["status"] == "failed"
-    lost = failed.groupby([rows[name] for name in _RUN]).all()
+    lost = failed.groupby([rows[name] for name in RUN]).all()
     return {
         "runs": len(lost),
         "runs_failed": int(lost.sum()),

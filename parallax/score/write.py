@@ -9,10 +9,14 @@ from typing import Any
 
 import pandas as pd
 
+from parallax.score.claims import read_claims
+from parallax.score.claims_tables import claims_table
+from parallax.score.comparisons import Comparisons, compare, compared_frame, ranked_frame
 from parallax.score.layout import Context, Table, read_context
 from parallax.score.published import published_table
 from parallax.score.render import print_tables, to_frame, to_latex, to_markdown
 from parallax.score.sourced import read_published
+from parallax.score.statistics_tables import comparison_tables, rank_tables
 from parallax.score.summary import Line, summarise, summarise_by_given, summarise_by_structure
 from parallax.score.table import read_table, write_text
 from parallax.score.tables import (
@@ -24,6 +28,10 @@ from parallax.score.tables import (
     mean_costs,
     overview_tables,
 )
+from parallax.score.trend_tables import trend_tables
+from parallax.score.trends import MethodTrend, trends
+from parallax.score.trends import to_frame as trend_frame
+from parallax.score.verdicts import Verdict, evidence_frame, judge, parts_frame
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class TableInputs:
     costs: Path | None = None
     splits: Path | None = None
     published: Path | None = None
+    claims: Path | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -55,6 +64,19 @@ class Tables:
     given: list[Table]
     excluded: Table
     published: Table
+    comparisons: list[Comparisons]
+    trends: list[MethodTrend]
+    compared: list[Table]
+    ranks: list[Table]
+    trend: list[Table]
+    verdicts: list[Verdict]
+    claims: Table
+
+    @property
+    def statistics(self) -> list[Table]:
+        """Comparisons, ranks and trends, dataset by dataset."""
+        parts = [*self.compared, *self.ranks, *self.trend]
+        return sorted(parts, key=lambda table: table.dataset)
 
 
 def build(inputs: TableInputs) -> Tables:
@@ -64,7 +86,9 @@ def build(inputs: TableInputs) -> Tables:
     context = read_context(inputs.splits, inputs.notes)
     lines, structure_lines = summarise(scores), summarise_by_structure(scores)
     given_lines = summarise_by_given(scores)
+    verdicts = judge(read_claims(inputs.claims) if inputs.claims else [], scores, context)
     published = read_published(inputs.published) if inputs.published else []
+    comparisons, found = compare(scores, context), trends(scores, context)
     methods = [*set(scores["method"]), *(context.title(name) for name in set(scores["method"]))]
     return Tables(
         context=context,
@@ -78,26 +102,50 @@ def build(inputs: TableInputs) -> Tables:
         given=given_tables(given_lines, lines, context),
         excluded=excluded_table(scores, context),
         published=published_table(published, methods, set(scores["dataset"])),
+        comparisons=comparisons,
+        trends=found,
+        compared=comparison_tables(comparisons, lines, context),
+        ranks=rank_tables(comparisons, lines, context),
+        trend=trend_tables(found, lines, context),
+        verdicts=verdicts,
+        claims=claims_table(verdicts, context),
     )
 
 
 def write_all(tables: Tables, folder: Path) -> None:
-    """Write overview, main, full, given (where modalities were left out), excluded and published tables."""
+    """Write every group of tables as Markdown and LaTeX, and the numbers behind them as CSV.
+
+    A group without tables is left out: `given` where no modality was, `statistics` with a single method,
+    `claims` without a file of claims.
+    """
     groups = {
         "overview": (tables.overview, "Dice of every method at every condition"),
         "main": (tables.main, "Every method at every condition, with what it cost"),
         "full": (tables.full, "Every structure in every modality"),
-        **({"given": (tables.given, "What is left when modalities are missing")} if tables.given else {}),
+        "statistics": (tables.statistics, "Which differences hold"),
+        "claims": ([tables.claims] if tables.verdicts else [], "Claims of the literature"),
+        "given": (tables.given, "What is left when modalities are missing"),
         "excluded": ([tables.excluded], "What was skipped and what failed"),
         "published": ([tables.published], "Published numbers"),
     }
+    optional = ("claims", "given", "statistics")
     for name, (group, title) in groups.items():
+        if name in optional and not group:
+            continue
         write_text(to_markdown(group, title), folder / f"{name}.md")
         write_text(to_latex(group), folder / f"{name}.tex")
     _write_csv(_with_costs(tables), folder / "main.csv")
     _write_csv(to_frame(tables.structure_lines).drop(columns="available"), folder / "full.csv")
     if tables.given:
         _write_csv(to_frame(tables.given_lines).drop(columns="structure"), folder / "given.csv")
+    if tables.statistics:
+        _write_csv(compared_frame(tables.comparisons), folder / "statistics.csv")
+        _write_csv(ranked_frame(tables.comparisons), folder / "ranks.csv")
+    if tables.trend:
+        _write_csv(trend_frame(tables.trends), folder / "trends.csv")
+    if tables.verdicts:
+        _write_csv(parts_frame(tables.verdicts), folder / "claims.csv")
+        _write_csv(evidence_frame(tables.verdicts), folder / "claims_evidence.csv")
     for table in (tables.excluded, tables.published):
         _write_csv(pd.DataFrame(table.rows, columns=list(table.header)), folder / f"{table.name}.csv")
 

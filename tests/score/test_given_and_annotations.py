@@ -9,7 +9,7 @@ from tidy import method_rows, row, skipped_row, toy_rows
 from parallax.score.gather import gather
 from parallax.score.layout import Context
 from parallax.score.panels import _labels
-from parallax.score.stats import generator_for, spread
+from parallax.score.stats.spread import generator_for, spread
 from parallax.score.summary import case_values, summarise, summarise_by_given, summarise_by_structure
 from parallax.score.table import read_table, to_frame, write_parquet, write_rows
 from parallax.score.tables import excluded_table, given_tables, main_tables, overview_tables

@@ -5,7 +5,7 @@ import pytest
 from tidy import method_rows, row, skipped_row, toy_rows
 
 from parallax.score.runs import CEILING
-from parallax.score.stats import bootstrap_interval, generator_for, spread
+from parallax.score.stats.spread import bootstrap_interval, generator_for, spread
 from parallax.score.summary import failures, skipped, summarise, summarise_by_structure
 from parallax.score.table import to_frame
 

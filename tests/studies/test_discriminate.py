@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from tidy import row
 
+from parallax.score.stats.separation import separation
+
 
 def ball_and_noise(contrast):
     rng = np.random.default_rng(0)
@@ -58,7 +60,7 @@ def test_signs_are_paired_differences_in_points():
 
 
 def test_the_ratio_is_between_methods_over_seeds():
-    frame = study.seed_ratio(scores())
+    frame = separation(scores(), ["dataset", "misalignment", "label_fraction"])
     shifted = frame[frame.misalignment == "shifted"].iloc[0]
     assert shifted["within"] == pytest.approx(0.2 / np.sqrt(2))
     assert shifted["between"] == pytest.approx(15 / np.sqrt(2))

@@ -58,7 +58,7 @@ def _checkout(folder, methods):
     """A copy of what a run needs, so that a test may edit it."""
     for name in ("parallax", "workflow", "profiles", "datasets", "baselines", "methods"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "requirements.lock"):
+    for name in ("Snakefile", "requirements.lock", "claims.yaml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "results").mkdir()
     shutil.copy(ROOT / "results" / "published.csv", folder / "results")

@@ -57,6 +57,7 @@ def digest(value):
 
 
 PUBLISHED = digest((plugin_root() / "results" / "published.csv").read_text())
+CLAIMS = digest((plugin_root() / "claims.yaml").read_text())
 
 
 def plugin_of(wildcards):

@@ -31,6 +31,7 @@ rule tables:
     params:
         notes=run_notes,
         published=PUBLISHED,
+        claims=CLAIMS,
         code=code("tables.py"),
     shell:
         'python "$SCRIPTS"/tables.py --scores {input.scores} --costs {input.costs} --notes {params.notes:q}'
@@ -66,6 +67,7 @@ rule report:
         f"{ROOT}/benchmarks/report.tsv"
     params:
         published=PUBLISHED,
+        claims=CLAIMS,
         code=code("report.py"),
     shell:
         'python "$SCRIPTS"/report.py --run-dir $ROOT --out {output} > {log} 2>&1'

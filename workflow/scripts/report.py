@@ -12,9 +12,10 @@ def main() -> None:
     parser.add_argument("--run-dir", type=Path, required=True, help="results/<run>")
     parser.add_argument("--manifest", type=Path, help="default: manifest.json of the run")
     parser.add_argument("--published", type=Path, default=plugin_root() / "results" / "published.csv")
+    parser.add_argument("--claims", type=Path, default=plugin_root() / "claims.yaml")
     parser.add_argument("--out", type=Path, required=True, help="report/index.html")
     given = parser.parse_args()
-    write_report(given.run_dir, given.out, given.published, given.manifest)
+    write_report(given.run_dir, given.out, given.published, given.manifest, given.claims)
 
 
 if __name__ == "__main__":

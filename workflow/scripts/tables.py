@@ -14,7 +14,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--costs", type=Path, help="costs.csv")
     parser.add_argument("--splits", type=Path, help="folder of splits; default: beside the scores")
     parser.add_argument("--published", type=Path, default=plugin_root() / "results" / "published.csv")
-    parser.add_argument("--notes", type=json.loads, default={}, help='JSON: {"notes": [], "unranked": []}')
+    parser.add_argument("--claims", type=Path, default=plugin_root() / "claims.yaml")
+    parser.add_argument(
+        "--notes", type=json.loads, default={}, help="JSON: notes, unranked, reference, families"
+    )
     parser.add_argument("--out", type=Path, help="folder of the tables")
     parser.add_argument("--print", choices=["main"], dest="shown", help="print this table to the terminal")
     parser.add_argument("--width", type=int, help="width of the print in characters")
@@ -24,7 +27,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     splits = given.splits or given.scores.parent / "splits"
-    made = build(TableInputs(given.scores, given.costs, splits, given.published, given.notes))
+    made = build(TableInputs(given.scores, given.costs, splits, given.published, given.claims, given.notes))
     if given.out:
         write_all(made, given.out)
     if given.shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,20 +53,41 @@ def spread(values: Values, rng: np.random.Generator) -> Spread:
 
 
 def bootstrap_interval(values: Values, rng: np.random.Generator, draws: int = 2000) -> tuple[float, float]:
-    """95 % percentile interval of the mean of values [cases, runs].
+    """95 % studentised bootstrap interval of the mean over cases of values [cases, runs].
 
-    Cases are drawn with replacement, and inside each drawn case the runs that have a value for it.
+    Cases are drawn with replacement, and inside each drawn case the runs that have a value for it. The mean
+    of each draw is measured in standard errors of that draw (Efron and Tibshirani 1993, 12.5): at 10 cases
+    the plain percentiles of the means cover the truth in 88 % of samples, these in 93 % (docs/statistics.md).
     """
-    n = len(values)
     finite = [row[np.isfinite(row)] for row in values]
-    chosen = rng.integers(0, n, size=(draws, n))
-    means = np.zeros((draws, n))
+    per_case = np.array([row.mean() for row in finite])
+    drawn = draw_case_means(finite, rng, draws)
+    n = len(values)
+    mean, error = per_case.mean(), per_case.std(ddof=1) / np.sqrt(n)
+    apart = drawn.mean(axis=1) - mean
+    errors = drawn.std(axis=1, ddof=1) / np.sqrt(n)
+    # a draw of one case n times has no spread: it lies as far out as can be, or nowhere
+    flat = np.where(np.abs(apart) > 1e-12, np.copysign(np.inf, apart), 0.0)
+    scaled = np.divide(apart, errors, out=flat, where=errors > 1e-12)
+    # without interpolation, which has no answer next to an infinite value
+    high, low = np.percentile(scaled, [2.5, 97.5], method="inverted_cdf")
+    if error <= 1e-12:
+        return float(mean), float(mean)
+    return float(mean - low * error), float(mean - high * error)
+
+
+def draw_case_means(finite: Sequence[Values], rng: np.random.Generator, draws: int) -> Values:
+    """Bootstrap draws [draws, cases] of means over runs; `finite` holds the values of each case."""
+    chosen = rng.integers(0, len(finite), size=(draws, len(finite)))
+    means = np.zeros(chosen.shape)
     for index, row in enumerate(finite):
         hits = chosen == index
-        runs = rng.integers(0, len(row), size=(int(hits.sum()), len(row)))
-        means[hits] = row[runs].mean(axis=1)
-    low, high = np.percentile(means.mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
+        if len(row) == 1:
+            means[hits] = row[0]
+        else:
+            runs = rng.integers(0, len(row), size=(int(hits.sum()), len(row)))
+            means[hits] = row[runs].mean(axis=1)
+    return means
 
 
 def mean_of_finite(values: Values, axis: int) -> Values:
