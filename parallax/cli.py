@@ -96,8 +96,8 @@ def score(
     In folders, a prediction has the file name of its truth.
     """
     from parallax.score.compare import Wanted, extra_predictions, read_names, score_pair, write_scored
-    from parallax.score.comparison import comparison_table
-    from parallax.score.render import print_tables
+    from parallax.tables.render import print_tables
+    from parallax.tables.scored_pair import comparison_table
 
     wanted = Wanted(read_names(labels) if labels else None, tolerance_mm, legacy)
     rows = score_pair(truth, prediction, wanted)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from panels import COLOURS, style
+from panels import COLOURS
 from scipy import ndimage
 
 BODY_HU = np.arange(-1050.0, 600.0, 15.0)
@@ -49,7 +49,9 @@ def draw_histograms(curves: Sequence[Curves], path: Path) -> None:
     import matplotlib.style
     from matplotlib.figure import Figure
 
-    with matplotlib.style.context(style()):
+    from parallax.figures.curves import style_file
+
+    with matplotlib.style.context(style_file()):
         figure = Figure(figsize=(12, 6.4), layout="constrained")
         for axes, held in zip(figure.subplots(2, -(-len(curves) // 2)).flat, curves, strict=False):
             for number, (name, values) in enumerate(held.values.items()):

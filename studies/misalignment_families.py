@@ -190,7 +190,7 @@ def draw_figure(task: Task, cases: Mapping[str, Case], path: Path) -> None:
     import matplotlib.style
     from matplotlib.figure import Figure
 
-    from parallax.score.figures import style_file
+    from parallax.figures.curves import style_file
 
     case = next(iter(cases.values()))
     grid = common_grid(case.images["CT"].grid, (PIXEL_MM, PIXEL_MM, PIXEL_MM))

@@ -98,8 +98,10 @@ def draw_page(
     import matplotlib.style
     from matplotlib.figure import Figure
 
+    from parallax.figures.curves import style_file
+
     columns = max(len(row) for row in rows)
-    with matplotlib.style.context(style()):
+    with matplotlib.style.context(style_file()):
         figure = Figure(
             figsize=(3.0 * columns, (3.0 * size_mm[1] / size_mm[0] + 0.35) * len(rows) + 0.4),
             layout="constrained",
@@ -114,10 +116,3 @@ def draw_page(
         figure.suptitle(title, fontsize=10.5, x=0.01, ha="left")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=110, metadata={"Software": None})
-
-
-def style() -> str:
-    """The style that all figures of the project share."""
-    import parallax.score
-
-    return str(Path(str(parallax.score.__file__)).parent / "style.mplstyle")

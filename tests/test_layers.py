@@ -7,7 +7,22 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "parallax"
 # The order in which data flows. `plugin` names the contracts of data and learn for the type checker only.
-ORDER = ["errors", "case", "plugin", "data", "phantom", "perturb", "learn", "score", "report", "run", "cli"]
+ORDER = [
+    "errors",
+    "case",
+    "plugin",
+    "data",
+    "phantom",
+    "perturb",
+    "learn",
+    "score",
+    "tables",
+    "claims",
+    "figures",
+    "report",
+    "run",
+    "cli",
+]
 
 
 def _room(name: str) -> str:

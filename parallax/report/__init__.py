@@ -1,1 +1,1 @@
-"""The HTML report."""
+"""What people read of a run: its tables written out, and the HTML report."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from parallax.data.repairs import count_repairs
-from parallax.score.layout import Table, common_notes, run_notes
+from parallax.report.write import TableInputs, Tables, build
 from parallax.score.metrics import EMPTY_RULE_TEXT
-from parallax.score.summary import CONDITION
 from parallax.score.table import write_text
-from parallax.score.write import TableInputs, Tables, build
+from parallax.tables.layout import Table, common_notes, run_notes
+from parallax.tables.summary import CONDITION
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from parallax.errors import ConfigError
 from parallax.plugin import nearest, plugin_root
-from parallax.score.sourced import comparable_keys, is_reason, plain, read_published
+from parallax.tables.sourced import comparable_keys, is_reason, plain, read_published
 
 PUBLISHED = "results/published.csv"
 

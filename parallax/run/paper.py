@@ -15,13 +15,13 @@ from parallax.plugin import method_cards, plugin_root
 from parallax.run.config import RunConfig, resolve
 from parallax.run.experiment import PUBLISHED
 from parallax.run.plan import expand_methods
-from parallax.score.sourced import read_published
+from parallax.tables.sourced import read_published
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from parallax.score.beside import Comparison, Paper
-    from parallax.score.layout import Context, Table
+    from parallax.tables.beside import Comparison, Paper
+    from parallax.tables.layout import Context, Table
 
 #: What a run may have otherwise than its configuration says and still be the same experiment.
 _FREE = ("data", "title", "notes", "experiment", "methods")
@@ -56,7 +56,7 @@ def make_pages(configs: Iterable[RunConfig], results: Path) -> list[Page]:
     Raises:
         DataError: a table of scores cannot be read, or a control of its run lies outside its band.
     """
-    from parallax.score.layout import read_context
+    from parallax.tables.layout import read_context
 
     published = read_published(plugin_root() / PUBLISHED)
     return [_page(config, published, results, read_context()) for config in configs]
@@ -64,8 +64,8 @@ def make_pages(configs: Iterable[RunConfig], results: Path) -> list[Page]:
 
 def write_pages(pages: Iterable[Page], folder: Path) -> None:
     """Write each experiment as Markdown, LaTeX and CSV (every cell, unrounded)."""
-    from parallax.score.render import to_latex, to_markdown
     from parallax.score.table import write_text
+    from parallax.tables.render import to_latex, to_markdown
 
     for page in pages:
         paper = page.comparison.paper
@@ -81,8 +81,8 @@ def _values(path: Path) -> dict[str, Any]:
 
 
 def _page(config: RunConfig, published: list[dict[str, str]], results: Path, context: Context) -> Page:
-    from parallax.score.beside import compare, to_frame
-    from parallax.score.paper_tables import compared_tables, grid_frame, grid_tables, paper_tables
+    from parallax.tables.beside import compare, to_frame
+    from parallax.tables.paper_tables import compared_tables, grid_frame, grid_tables, paper_tables
 
     paper, folder = make_paper(config), results / config.run
     scores = _scores(folder)
@@ -97,7 +97,7 @@ def _page(config: RunConfig, published: list[dict[str, str]], results: Path, con
 
 def make_paper(config: RunConfig) -> Paper:
     """The experiment of a configuration that states one."""
-    from parallax.score.beside import Paper
+    from parallax.tables.beside import Paper
 
     experiment = config.experiment
     assert experiment is not None
@@ -121,8 +121,8 @@ def make_paper(config: RunConfig) -> Paper:
 
 def _scores(folder: Path) -> pd.DataFrame | None:
     """The scores of a run, once its controls are found in their bands; None where it was not run."""
-    from parallax.score.controls import check_controls, read_overlap
     from parallax.score.table import read_table
+    from parallax.tables.controls import check_controls, read_overlap
 
     path = folder / "scores.parquet"
     if not path.is_file():

@@ -82,7 +82,7 @@ class Setup:
 
     def notes(self) -> dict[str, Any]:
         """What the tables need of the configuration."""
-        from parallax.score.layout import run_notes
+        from parallax.tables.layout import run_notes
 
         return run_notes(self.config.model_dump(exclude_none=True))
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parallax.score.controls import control_errors, read_overlap
+from parallax.tables.controls import control_errors, read_overlap
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,1 +1,1 @@
-"""Metrics, the tidy table, tables and figures."""
+"""Metrics, the tidy table, and statistics."""

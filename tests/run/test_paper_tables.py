@@ -10,10 +10,10 @@ from tidy import row, skipped_row
 
 from parallax.errors import DataError
 from parallax.run.paper import experiments, make_pages, make_paper, write_pages
-from parallax.score.beside import MEAN, compare
-from parallax.score.layout import read_context
-from parallax.score.paper_tables import paper_tables, summary_table
 from parallax.score.table import to_frame, write_parquet
+from parallax.tables.beside import MEAN, compare
+from parallax.tables.layout import read_context
+from parallax.tables.paper_tables import paper_tables, summary_table
 
 ORGANS = ("spleen", "right_kidney", "left_kidney", "liver")
 BASE = {"dataset": "amos", "pairing": "unpaired", "label_fraction": 0.1, "method": "cmc"}

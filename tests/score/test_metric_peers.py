@@ -21,8 +21,8 @@ from metric_differences import (
 from tidy import row
 
 from parallax.plugin import plugin_root
-from parallax.score.summary import summarise
 from parallax.score.table import to_frame
+from parallax.tables.summary import summarise
 
 DOCS = (plugin_root() / "docs" / "metrics.md").read_text(encoding="utf-8")
 

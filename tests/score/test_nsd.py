@@ -8,13 +8,13 @@ import pytest
 from tidy import method_rows, row
 
 from parallax.errors import DataError
-from parallax.score.layout import Context
 from parallax.score.metrics import score_masks
 from parallax.score.nsd import boundary_areas_mm2, nsd, pattern_areas_mm2
-from parallax.score.summary import summarise, summarise_by_structure
 from parallax.score.surface import surface_distances
 from parallax.score.table import check_row, read_rows, to_frame, typed, write_rows
-from parallax.score.tables import full_tables, main_tables
+from parallax.tables.layout import Context
+from parallax.tables.per_condition import full_tables, main_tables
+from parallax.tables.summary import summarise, summarise_by_structure
 
 
 def box(shape, lo, hi):

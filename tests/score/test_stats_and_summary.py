@@ -6,8 +6,8 @@ from tidy import method_rows, row, skipped_row, toy_rows
 
 from parallax.score.runs import CEILING
 from parallax.score.stats.spread import bootstrap_interval, generator_for, spread
-from parallax.score.summary import failures, skipped, summarise, summarise_by_structure
 from parallax.score.table import to_frame
+from parallax.tables.summary import failures, skipped, summarise, summarise_by_structure
 
 
 def rng():

@@ -6,8 +6,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from parallax.score.controls import control_errors, declared_bands, read_overlap
 from parallax.score.table import read_table, write_text
+from parallax.tables.controls import control_errors, declared_bands, read_overlap
 
 
 def main() -> None:

@@ -5,11 +5,11 @@ import json
 import math
 from pathlib import Path
 
-from parallax.score.figures import BY_LABELS, BY_SHIFT, draw_curves, save_figure
-from parallax.score.layout import read_context
-from parallax.score.panels import draw_case
-from parallax.score.summary import summarise, with_all_modalities
+from parallax.figures.curves import BY_LABELS, BY_SHIFT, draw_curves, save_figure
+from parallax.figures.panels import draw_case
 from parallax.score.table import read_table, write_text
+from parallax.tables.layout import read_context
+from parallax.tables.summary import summarise, with_all_modalities
 
 
 def arguments() -> argparse.Namespace:

@@ -17,8 +17,8 @@ def main() -> None:
     given = parser.parse_args()
     pages = make_pages(experiments(given.config), given.results)
     write_pages(pages, given.out)
-    from parallax.score.paper_tables import summary_table
-    from parallax.score.render import print_tables
+    from parallax.tables.paper_tables import summary_table
+    from parallax.tables.render import print_tables
 
     summary = summary_table([page.comparison for page in pages], [page.ran for page in pages])
     print_tables([summary, *(table for page in pages for table in page.shown)], given.width)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from parallax.plugin import plugin_root
-from parallax.score.write import TableInputs, build, print_overview, write_all
+from parallax.report.write import TableInputs, build, print_overview, write_all
 
 
 def arguments() -> argparse.Namespace:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
 from parallax.score.compare import Scored, Wanted
-from parallax.score.layout import DASH, Table, number
 from parallax.score.metrics import EMPTY_RULE_TEXT
 from parallax.score.table import VALUED
+from parallax.tables.layout import DASH, Table, number
 
 #: The terminal breaks a header at its first comma.
 _HEADERS = {

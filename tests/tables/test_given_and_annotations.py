@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from tidy import method_rows, row, skipped_row, toy_rows
 
+from parallax.figures.panels import _labels
+from parallax.report.write import TableInputs, build, write_all
 from parallax.score.gather import gather
-from parallax.score.layout import Context
-from parallax.score.panels import _labels
 from parallax.score.stats.spread import generator_for, spread
-from parallax.score.summary import case_values, summarise, summarise_by_given, summarise_by_structure
 from parallax.score.table import read_table, to_frame, write_parquet, write_rows
-from parallax.score.tables import excluded_table, given_tables, main_tables, overview_tables
-from parallax.score.write import TableInputs, build, write_all
+from parallax.tables.layout import Context
+from parallax.tables.per_condition import excluded_table, given_tables, main_tables, overview_tables
+from parallax.tables.summary import case_values, summarise, summarise_by_given, summarise_by_structure
 
 CONTEXT = Context({})
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from parallax.score.comparisons import FEW, OPEN, Comparison, Comparisons, Contender
-from parallax.score.layout import (
+from parallax.tables.comparisons import FEW, OPEN, Comparison, Comparisons, Contender
+from parallax.tables.layout import (
     DASH,
     Context,
     Table,
@@ -17,7 +17,7 @@ from parallax.score.layout import (
     label,
     number,
 )
-from parallax.score.summary import CONDITION, CONTENDER, Line
+from parallax.tables.summary import CONDITION, CONTENDER, Line
 
 _COMPARED = (
     "Difference (points)",

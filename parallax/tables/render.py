@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from parallax.score.layout import Table, common_notes
-from parallax.score.summary import Line
+from parallax.tables.layout import Table, common_notes
+from parallax.tables.summary import Line
 
 if TYPE_CHECKING:
     import pandas as pd

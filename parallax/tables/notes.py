@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from parallax.score.layout import (
+from parallax.score.metrics import EMPTY_RULE_TEXT
+from parallax.score.stats.spread import LEAST_CASES
+from parallax.tables.layout import (
     Context,
     can_rank,
     condition_label,
@@ -16,9 +18,7 @@ from parallax.score.layout import (
     nsd_tolerance,
     percent,
 )
-from parallax.score.metrics import EMPTY_RULE_TEXT
-from parallax.score.stats.spread import LEAST_CASES
-from parallax.score.summary import Line
+from parallax.tables.summary import Line
 
 DICE_NOTE = (
     "Dice: mean ± SD over test cases; structures, modalities, seeds and label draws are averaged within "

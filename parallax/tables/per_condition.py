@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from parallax.score.layout import (
+from parallax.score.metrics import EMPTY_RULE_TEXT
+from parallax.tables.layout import (
     DASH,
     Context,
     Table,
@@ -27,8 +28,7 @@ from parallax.score.layout import (
     short_count,
     with_annotation,
 )
-from parallax.score.metrics import EMPTY_RULE_TEXT
-from parallax.score.notes import (
+from parallax.tables.notes import (
     DICE_NOTE,
     GIVEN_NOTE,
     HD95_CELLS_NOTE,
@@ -40,7 +40,7 @@ from parallax.score.notes import (
     pairing,
     shared_notes,
 )
-from parallax.score.summary import CONDITION, CONTENDER, Line, failures, skipped
+from parallax.tables.summary import CONDITION, CONTENDER, Line, failures, skipped
 
 
 def overview_tables(lines: Sequence[Line], table: pd.DataFrame, context: Context) -> list[Table]:

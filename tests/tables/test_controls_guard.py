@@ -8,8 +8,8 @@ from tidy import row
 
 from parallax.errors import DataError
 from parallax.plugin import method_cards
-from parallax.score.controls import check_controls, control_errors, declared_bands, read_overlap
 from parallax.score.table import to_frame
+from parallax.tables.controls import check_controls, control_errors, declared_bands, read_overlap
 
 #: Truth and prediction of the shuffled control have 10 mL and 8 mL, so its Dice is at most 16 / 18.
 GOOD = [

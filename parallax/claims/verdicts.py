@@ -9,14 +9,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import pandas as pd
 
-from parallax.score.claims import Claim
-from parallax.score.layout import Context
-from parallax.score.stats.crossed import Crossed, crossed
-from parallax.score.stats.inference import ALPHA, cases_needed, equivalent, holm, signed_rank
-from parallax.score.stats.paired import Paired
-from parallax.score.stats.spread import bootstrap_interval, generator_for
-from parallax.score.summary import with_all_modalities
-from parallax.score.trials import (
+from parallax.claims.claim import Claim
+from parallax.claims.trials import (
     CONTRADICTED,
     EVIDENCE,
     SUPPORTED,
@@ -26,6 +20,12 @@ from parallax.score.trials import (
     is_about,
     trials,
 )
+from parallax.score.stats.crossed import Crossed, crossed
+from parallax.score.stats.inference import ALPHA, cases_needed, equivalent, holm, signed_rank
+from parallax.score.stats.paired import Paired
+from parallax.score.stats.spread import bootstrap_interval, generator_for
+from parallax.tables.layout import Context
+from parallax.tables.summary import with_all_modalities
 
 #: Least number of training seeds behind a statement about a method rather than about trained networks.
 LEAST_SEEDS = 2

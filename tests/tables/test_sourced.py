@@ -6,7 +6,7 @@ import pytest
 
 from parallax.errors import DataError
 from parallax.plugin import plugin_root
-from parallax.score.sourced import NOT_SOURCED, PUBLISHED_COLUMNS, comparable_keys, read_published
+from parallax.tables.sourced import NOT_SOURCED, PUBLISHED_COLUMNS, comparable_keys, read_published
 
 FILE = plugin_root() / "results" / "published.csv"
 CELLS = ["CMC", "AMOS 2022", "README", "CT", "10%", "liver", "mean_dice", "85", "%", "r@1", "readme", "key"]

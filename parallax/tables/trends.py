@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from parallax.score.comparisons import Contender, find_reference, name_of
-from parallax.score.layout import Context
 from parallax.score.stats.paired import RUN
 from parallax.score.stats.robustness import Robustness, robustness
 from parallax.score.stats.spread import generator_for
 from parallax.score.stats.trend import Trend, fit_trend
-from parallax.score.summary import CONDITION, CONTENDER, with_all_modalities
+from parallax.tables.comparisons import Contender, find_reference, name_of
+from parallax.tables.layout import Context
+from parallax.tables.summary import CONDITION, CONTENDER, with_all_modalities
 
 #: Families of misalignment whose size is no distance in mm.
 _NO_DISTANCE = ("fov", "spacing", "subject")

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from parallax.score.layout import Context, percent
-from parallax.score.sourced import NOT_SOURCED, is_reason, plain
-from parallax.score.summary import Line, skipped, summarise_by_structure
+from parallax.tables.layout import Context, percent
+from parallax.tables.sourced import NOT_SOURCED, is_reason, plain
+from parallax.tables.summary import Line, skipped, summarise_by_structure
 
 #: The structure that stands for the mean of those that a publication reports.
 MEAN = "mean"

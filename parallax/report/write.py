@@ -9,17 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from parallax.score.claims import read_claims
-from parallax.score.claims_tables import claims_table
-from parallax.score.comparisons import Comparisons, compare, compared_frame, ranked_frame
-from parallax.score.layout import Context, Table, read_context
-from parallax.score.published import published_table
-from parallax.score.render import print_tables, to_frame, to_latex, to_markdown
-from parallax.score.sourced import read_published
-from parallax.score.statistics_tables import comparison_tables, rank_tables
-from parallax.score.summary import Line, summarise, summarise_by_given, summarise_by_structure
+from parallax.claims.claim import read_claims
+from parallax.claims.tables import claims_table
+from parallax.claims.verdicts import Verdict, evidence_frame, judge, parts_frame
 from parallax.score.table import read_table, write_text
-from parallax.score.tables import (
+from parallax.tables.comparisons import Comparisons, compare, compared_frame, ranked_frame
+from parallax.tables.layout import Context, Table, read_context
+from parallax.tables.per_condition import (
     cost_of,
     excluded_table,
     full_tables,
@@ -28,10 +24,14 @@ from parallax.score.tables import (
     mean_costs,
     overview_tables,
 )
-from parallax.score.trend_tables import trend_tables
-from parallax.score.trends import MethodTrend, trends
-from parallax.score.trends import to_frame as trend_frame
-from parallax.score.verdicts import Verdict, evidence_frame, judge, parts_frame
+from parallax.tables.published import published_table
+from parallax.tables.render import print_tables, to_frame, to_latex, to_markdown
+from parallax.tables.sourced import read_published
+from parallax.tables.statistics_tables import comparison_tables, rank_tables
+from parallax.tables.summary import Line, summarise, summarise_by_given, summarise_by_structure
+from parallax.tables.trend_tables import trend_tables
+from parallax.tables.trends import MethodTrend, trends
+from parallax.tables.trends import to_frame as trend_frame
 
 
 @dataclass(frozen=True)

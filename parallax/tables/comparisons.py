@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from parallax.score.layout import Context
 from parallax.score.stats.crossed import crossed
 from parallax.score.stats.inference import ALPHA, cases_needed, false_claim, holm, signed_rank
 from parallax.score.stats.paired import RUN, Paired, case_runs, pair
 from parallax.score.stats.ranks import Ranking, rank_methods
 from parallax.score.stats.separation import separation
 from parallax.score.stats.spread import LEAST_CASES, bootstrap_interval, generator_for
-from parallax.score.summary import CONDITION, CONTENDER, conditions
+from parallax.tables.layout import Context
+from parallax.tables.summary import CONDITION, CONTENDER, conditions
 
 Contender = tuple[str, ...]
 

@@ -5,14 +5,14 @@ import pytest
 import simulated
 from tidy import method_rows, toy_rows
 
-from parallax.score.comparisons import compare, find_reference
-from parallax.score.layout import Context, run_notes
-from parallax.score.statistics_tables import comparison_tables, rank_tables
-from parallax.score.summary import summarise
+from parallax.report.write import TableInputs, build, write_all
 from parallax.score.table import to_frame, write_parquet
-from parallax.score.trend_tables import trend_tables
-from parallax.score.trends import trends
-from parallax.score.write import TableInputs, build, write_all
+from parallax.tables.comparisons import compare, find_reference
+from parallax.tables.layout import Context, run_notes
+from parallax.tables.statistics_tables import comparison_tables, rank_tables
+from parallax.tables.summary import summarise
+from parallax.tables.trend_tables import trend_tables
+from parallax.tables.trends import trends
 
 CONTEXT = Context({"nnunet": "nnU-Net"}, families={"s1": "rigid", "s2": "rigid", "cut": "fov"})
 NOTHING_LOST = {"supervised": 0.0, "early_fusion": 0.015, "nnunet": 0.005}

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from parallax.score.layout import DASH, Context, Table, in_order, label, number, percent, with_annotation
-from parallax.score.statistics_tables import contender_of, signed, stem, title_of
 from parallax.score.stats.robustness import Robustness
 from parallax.score.stats.trend import Trend
-from parallax.score.summary import Line
-from parallax.score.trends import MethodTrend
+from parallax.tables.layout import DASH, Context, Table, in_order, label, number, percent, with_annotation
+from parallax.tables.statistics_tables import contender_of, signed, stem, title_of
+from parallax.tables.summary import Line
+from parallax.tables.trends import MethodTrend
 
 
 def trend_tables(found: Sequence[MethodTrend], lines: Sequence[Line], context: Context) -> list[Table]:

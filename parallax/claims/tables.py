@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from parallax.score.layout import DASH, Context, Table
-from parallax.score.statistics_tables import signed, title_of
-from parallax.score.trials import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED, Part
-from parallax.score.verdicts import LEAST_SEEDS, Verdict
+from parallax.claims.trials import CONTRADICTED, SUPPORTED, UNDECIDED, UNTESTED, Part
+from parallax.claims.verdicts import LEAST_SEEDS, Verdict
+from parallax.tables.layout import DASH, Context, Table
+from parallax.tables.statistics_tables import signed, title_of
 
 NAME = "claims"
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parallax.case import Pairing, Task
-from parallax.score.figures import style_file
-from parallax.score.layout import FIRST, Context, condition_label, in_order, label
-from parallax.score.slices import Slice, foreground_height_mm, read_slice
-from parallax.score.summary import CONDITION, Line
+from parallax.figures.curves import style_file
+from parallax.figures.slices import Slice, foreground_height_mm, read_slice
+from parallax.tables.layout import FIRST, Context, condition_label, in_order, label
+from parallax.tables.summary import CONDITION, Line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,14 +6,14 @@ import pytest
 from tidy import method_rows, row, toy_rows
 
 from parallax.errors import DataError
+from parallax.report.write import TableInputs, build, print_overview, write_all
 from parallax.score.gather import gather, gather_costs, write_costs
-from parallax.score.layout import Context, in_order, read_context
-from parallax.score.published import published_table
-from parallax.score.render import escape_latex, escape_markdown, to_latex, to_markdown
-from parallax.score.summary import summarise, summarise_by_structure
 from parallax.score.table import RUN_KEYS, to_frame, write_parquet, write_rows
-from parallax.score.tables import full_tables, main_tables, overview_tables
-from parallax.score.write import TableInputs, build, print_overview, write_all
+from parallax.tables.layout import Context, in_order, read_context
+from parallax.tables.per_condition import full_tables, main_tables, overview_tables
+from parallax.tables.published import published_table
+from parallax.tables.render import escape_latex, escape_markdown, to_latex, to_markdown
+from parallax.tables.summary import summarise, summarise_by_structure
 
 CONTEXT = Context({"zeta": "Zeta (re-implementation from released code)"})
 

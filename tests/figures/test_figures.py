@@ -2,11 +2,11 @@ import pytest
 from tidy import method_rows, toy_rows
 from tidy_run import write_run
 
-from parallax.score.figures import BY_LABELS, BY_SHIFT, draw_curves, line_styles, save_figure
-from parallax.score.layout import Context
-from parallax.score.panels import draw_case, headline
-from parallax.score.summary import summarise
+from parallax.figures.curves import BY_LABELS, BY_SHIFT, draw_curves, line_styles, save_figure
+from parallax.figures.panels import draw_case, headline
 from parallax.score.table import read_table, to_frame
+from parallax.tables.layout import Context
+from parallax.tables.summary import summarise
 
 CONTEXT = Context({})
 

@@ -13,7 +13,7 @@ from typing import Any
 from parallax.perturb.annotation import annotation_notes
 from parallax.plugin import method_cards
 from parallax.score.stats.spread import LEAST_CASES
-from parallax.score.summary import CONTROLS, Line
+from parallax.tables.summary import CONTROLS, Line
 
 #: The baseline that stands in the first row: strong, and trained on the same few labels as all others.
 FIRST = "nnunet"

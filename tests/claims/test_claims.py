@@ -9,14 +9,14 @@ import simulated
 from pydantic import ValidationError
 from tidy import skipped_row
 
+from parallax.claims.claim import Claim, read_claims
+from parallax.claims.tables import claims_table
+from parallax.claims.verdicts import judge
 from parallax.errors import ConfigError
 from parallax.plugin import plugin_root
-from parallax.score.claims import Claim, read_claims
-from parallax.score.claims_tables import claims_table
-from parallax.score.layout import Context
+from parallax.report.write import TableInputs, build, write_all
 from parallax.score.table import to_frame, write_parquet
-from parallax.score.verdicts import judge
-from parallax.score.write import TableInputs, build, write_all
+from parallax.tables.layout import Context
 
 CONTEXT = Context({"b": "Bee (re-implementation)"})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from parallax.score.layout import Table
-from parallax.score.sourced import EVIDENCE, is_reason, plain
+from parallax.tables.layout import Table
+from parallax.tables.sourced import EVIDENCE, is_reason, plain
 
 
 def published_table(

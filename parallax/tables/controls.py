@@ -123,7 +123,7 @@ def _outside(own: pd.DataFrame, band: Band, overlap: Overlap) -> pd.DataFrame:
 
 
 def _unequal(own: pd.DataFrame, band: Band) -> pd.DataFrame:
-    from parallax.score.summary import with_all_modalities
+    from parallax.tables.summary import with_all_modalities
 
     # what is compared with was computed for cases with all their modalities only
     rows, keys = with_all_modalities(own), [*_PLACE, "structure", "method", "preset"]

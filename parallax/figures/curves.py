@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parallax.case import Pairing
-from parallax.score.layout import (
+from parallax.score.stats.spread import LEAST_CASES
+from parallax.score.table import replacing
+from parallax.tables.layout import (
     Context,
     contender,
     in_order,
@@ -19,9 +21,7 @@ from parallax.score.layout import (
     percent,
     with_annotation,
 )
-from parallax.score.stats.spread import LEAST_CASES
-from parallax.score.summary import Line
-from parallax.score.table import replacing
+from parallax.tables.summary import Line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

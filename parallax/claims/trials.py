@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 import pandas as pd
 
-from parallax.score.claims import Claim
+from parallax.claims.claim import Claim
 from parallax.score.stats.paired import Paired, case_runs, difference_of, join, pair
 
 SUPPORTED, CONTRADICTED, UNDECIDED, UNTESTED = "supported", "contradicted", "undecided", "not tested"

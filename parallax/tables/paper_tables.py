@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pandas as pd
 
-from parallax.score.beside import MEAN, NOT_RUN, Cell, Comparison, Paper, organ_mean
-from parallax.score.layout import DASH, Context, Table, mean_sd, number, percent
-from parallax.score.published import published_table
-from parallax.score.render import to_frame
-from parallax.score.sourced import NOT_SOURCED
-from parallax.score.summary import summarise
-from parallax.score.tables import overview_tables
+from parallax.tables.beside import MEAN, NOT_RUN, Cell, Comparison, Paper, organ_mean
+from parallax.tables.layout import DASH, Context, Table, mean_sd, number, percent
+from parallax.tables.per_condition import overview_tables
+from parallax.tables.published import published_table
+from parallax.tables.render import to_frame
+from parallax.tables.sourced import NOT_SOURCED
+from parallax.tables.summary import summarise
 
 #: A stated mean and the mean of the structures beside it agree when they round alike.
 _ROUNDING = 0.05
