@@ -105,7 +105,7 @@ def _scatter(values: Tensor, rows: Tensor) -> Tensor:
 
 
 class BatchNormAlwaysTraining(nn.Module):
-    """Batch normalisation that uses the statistics of the current batch even after `eval()`.
+    """Batch normalisation that uses the statistics of the current batch even in evaluation.
 
     The output of an item therefore depends on the items it is batched with. No running statistics are kept,
     because nothing would read them. Source: med-air/CMC@cb8dd11, model/Semi_SM_model_MIA.py:13-24.

@@ -38,8 +38,8 @@ class Method(ABC):
         min_modalities: least number of modalities in the task.
         needs_pairs: True where the modalities of a case must come from one patient.
         uses_unlabelled: True where unlabelled cases take part in training.
-        control: True for oracle, empty and mean shape.
-        needs_truth: True for the oracle alone.
+        control: True for reference points that are no methods (oracle, empty, mean shape, shuffled).
+        needs_truth: True for controls that are given the truth of test cases (oracle, shuffled).
         needs_every_label: True where each modality needs label maps of its own in training.
     """
 

@@ -61,13 +61,18 @@ def boundary(mask: Mask) -> Mask:
 
 def joint_box(a: Mask, b: Mask) -> tuple[slice, slice, slice]:
     """Bounding box of the union of two masks. Raises ValueError where both are empty."""
-    # One reduction over each mask gives two axes; the third one needs only what lies inside these two.
-    plane = np.asarray(a.any(axis=0) | b.any(axis=0))
-    if not plane.any():
+    if not a.flags.c_contiguous and a.flags.f_contiguous:
+        z, y, x = joint_box(
+            a.T, b.T
+        )  # slices that lie together in memory are gone through several times faster
+        return x, y, z
+    # A slice of background is read once and one with foreground to its first voxel; the rest is small.
+    filled = np.array([bool(own.any() or other.any()) for own, other in zip(a, b, strict=True)])
+    if not filled.any():
         raise ValueError("two empty masks have no bounding box")
-    y, z = _extent(plane.any(axis=1)), _extent(plane.any(axis=0))
-    rows = a[:, y, z].any(axis=(1, 2)) | b[:, y, z].any(axis=(1, 2))
-    return _extent(rows), y, z
+    x = _extent(filled)
+    plane = np.asarray(a[x].any(axis=0) | b[x].any(axis=0))
+    return x, _extent(plane.any(axis=1)), _extent(plane.any(axis=0))
 
 
 def surface_distances(reference: Mask, prediction: Mask, spacing_mm: Spacing) -> SurfaceDistances:

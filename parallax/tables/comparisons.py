@@ -26,13 +26,8 @@ BETTER, WORSE, OPEN, FEW = "better", "worse", "not separable", "too few cases"
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """One method against the reference at one condition. Differences are method minus reference.
-
-    NaN where there are fewer than six cases. `low` and `high` take the trained networks as given;
-    `runs_low` and `runs_high` take them as a sample too, and are NaN where there is only one training.
-    `p_holm` is corrected over all methods of the condition.
-    """
+class Entry:
+    """A method at a condition, and the reference that it is set against (empty where there is none)."""
 
     dataset: str
     misalignment: str
@@ -44,6 +39,17 @@ class Comparison:
     pretraining: str
     checkpoint_rule: str
     reference: str
+
+
+@dataclass(frozen=True)
+class Comparison(Entry):
+    """One method against the reference at one condition. Differences are method minus reference.
+
+    NaN where there are fewer than six cases. `low` and `high` take the trained networks as given;
+    `runs_low` and `runs_high` take them as a sample too, and are NaN where there is only one training.
+    `p_holm` is corrected over all methods of the condition.
+    """
+
     metric: str
     cases: int
     only_method: int

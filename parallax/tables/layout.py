@@ -66,6 +66,10 @@ class Context:
         """The title for a row: without the brackets that the notes repeat; the id where none is known."""
         return _KIND.sub("", self.titles.get(method, method))
 
+    def name(self, method: str, preset: str) -> str:
+        """The title, and the preset where it is not the default of the method."""
+        return self.title(method) + (f" · {preset}" if preset not in ("paper", "") else "")
+
     def kind(self, method: str) -> str:
         """Such as `re-implementation from released code`; empty where nothing is declared."""
         found = _KIND.search(self.titles.get(method, ""))
@@ -100,10 +104,9 @@ def run_notes(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def label(line: Line, context: Context) -> str:
     """Name of a line: the method, and what makes it differ from the default of that method."""
-    extras = [line.preset] if line.preset != "paper" else []
-    extras += [f"pretrained: {line.pretraining}"] if line.pretraining not in ("none", "") else []
+    extras = [f"pretrained: {line.pretraining}"] if line.pretraining not in ("none", "") else []
     extras += [f"checkpoint: {line.checkpoint_rule}"] if line.checkpoint_rule not in ("last", "") else []
-    return " · ".join([context.title(line.method), *extras])
+    return " · ".join([context.name(line.method, line.preset), *extras])
 
 
 def contender(line: Line) -> tuple[str, str, str, str]:

@@ -51,7 +51,7 @@ def grid_tables(comparison: Comparison, scores: pd.DataFrame | None, context: Co
         tables = overview_tables(summarise(scores), scores, replace(context, notes=()))
     else:
         header = ("Method", *(f"{percent(f)} labels, {moved}" for f, moved in paper.conditions))
-        rows = [(_name(m, p, context), *(NOT_RUN for _ in paper.conditions)) for m, p in paper.methods]
+        rows = [(context.name(m, p), *(NOT_RUN for _ in paper.conditions)) for m, p in paper.methods]
         tables = [
             Table(f"overview_{data}", f"Dice on {data}", header, tuple(rows), (), (), data)
             for data in paper.datasets
@@ -104,7 +104,7 @@ def _headline(comparison: Comparison, fraction: float, context: Context) -> Tabl
     rows = []
     for method, preset in paper.methods:
         cells = comparison.find(method=method, preset=preset, label_fraction=fraction, structure=MEAN)
-        rows.append((_name(method, preset, context), *(text for cell in cells for text in _three(cell))))
+        rows.append((context.name(method, preset), *(text for cell in cells for text in _three(cell))))
     first = next((i for i, (m, _) in enumerate(paper.methods) if m in context.controls), 0)
     title = f"{paper.title}: Dice (%), {percent(fraction)} labels"
     notes = (f"Mean of {_listed(paper.structures)}. {_READ}{_EMPTY}", *_lost(comparison, fraction, context))
@@ -125,7 +125,7 @@ def _by_structure(comparison: Comparison, context: Context) -> list[Table]:
     for method in dict.fromkeys(cell.method for cell in sourced):
         presets = [preset for name, preset in paper.methods if name == method]
         own = [cell for cell in sourced if cell.method == method and cell.preset == presets[0]]
-        names = [_name(method, preset, context) for preset in presets]
+        names = [context.name(method, preset) for preset in presets]
         ours = [text for name in names for text in (name, f"{name}, difference")]
         rows: list[tuple[str, ...]] = []
         rules: list[int] = []
@@ -195,7 +195,7 @@ def _surface(comparison: Comparison, context: Context) -> Table:
             values = [v for cell in cells for v in (cell.hd95_median_mm, cell.assd_found_mean_mm)]
             status = [cell.reproduced_status for cell in cells for _ in range(2)]
             texts = [number(v, 1) if s == "ok" else s for v, s in zip(values, status, strict=True)]
-            rows.append((percent(fraction), _name(method, preset, context), *texts))
+            rows.append((percent(fraction), context.name(method, preset), *texts))
     title = f"{paper.title}: distances, reproduced alone"
     return Table(f"{paper.run}_distances", title, tuple(header), tuple(rows), (_SURFACE,), tuple(rules))
 
@@ -257,16 +257,12 @@ def _lost(comparison: Comparison, fraction: float, context: Context) -> list[str
     """One sentence for each method that was skipped or lost runs."""
     means = comparison.find(label_fraction=fraction, structure=MEAN)
     failed = {
-        f"Failed: {_name(c.method, c.preset, context)}: {c.runs_failed} of {c.runs} runs, the rest counts"
+        f"Failed: {context.name(c.method, c.preset)}: {c.runs_failed} of {c.runs} runs, the rest counts"
         for c in means
         if 0 < c.runs_failed < c.runs
     }
-    left = [f"Skipped: {_name(m, p, context)}: {reason}" for (m, p), reason in comparison.skipped.items()]
+    left = [f"Skipped: {context.name(m, p)}: {reason}" for (m, p), reason in comparison.skipped.items()]
     return [*sorted(failed), *left]
-
-
-def _name(method: str, preset: str, context: Context) -> str:
-    return context.title(method) + (f" · {preset}" if preset != "paper" else "")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -115,12 +115,12 @@ def excluded_table(table: pd.DataFrame, context: Context) -> Table:
     rows = []
     for data, moved, fraction, annotated, method, preset, reason in skipped(table).itertuples(index=False):
         where = (data, moved or "all", with_annotation(_fraction(fraction), annotated))
-        rows.append(("skipped", *where, _name(method, preset, context), DASH, reason))
+        rows.append(("skipped", *where, context.name(method, preset), DASH, reason))
     lost = failures(table).itertuples(index=False)
     for data, moved, fraction, annotated, draw, method, preset, seed, reason, count in lost:
         labels = with_annotation(percent(fraction), annotated)
         where = (data, moved, f"{labels} (draw {draw}, seed {seed})")
-        rows.append(("failed", *where, _name(method, preset, context), str(count), reason))
+        rows.append(("failed", *where, context.name(method, preset), str(count), reason))
     header = ("Outcome", "Dataset", "Misalignment", "Labels", "Method", "Values lost", "Reason")
     return Table("excluded", "Skipped and failed runs", header, tuple(rows))
 
@@ -285,7 +285,3 @@ def _part(done: int, given: int) -> str:
 
 def _fraction(fraction: float) -> str:
     return percent(fraction) if math.isfinite(fraction) else "all"
-
-
-def _name(method: str, preset: str, context: Context) -> str:
-    return context.title(method) + (f" · {preset}" if preset != "paper" else "")

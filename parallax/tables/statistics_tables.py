@@ -203,7 +203,7 @@ def contender_of(one: Any) -> Contender:
 def title_of(name: str, context: Context) -> str:
     """Title of `NAME` or `NAME:PRESET`."""
     method, _, preset = name.partition(":")
-    return context.title(method) + (f" · {preset}" if preset else "")
+    return context.name(method, preset)
 
 
 def stem(*parts: str) -> str:

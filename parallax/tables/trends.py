@@ -14,7 +14,7 @@ from parallax.score.stats.paired import RUN
 from parallax.score.stats.robustness import Robustness, robustness
 from parallax.score.stats.spread import generator_for
 from parallax.score.stats.trend import Trend, fit_trend
-from parallax.tables.comparisons import Contender, find_reference, name_of
+from parallax.tables.comparisons import Contender, Entry, find_reference, name_of
 from parallax.tables.layout import Context
 from parallax.tables.summary import CONDITION, CONTENDER, with_all_modalities
 
@@ -23,7 +23,7 @@ _NO_DISTANCE = ("fov", "spacing", "subject")
 
 
 @dataclass(frozen=True)
-class MethodTrend:
+class MethodTrend(Entry):
     """One method along one axis: `shift` (x in mm) or `labels` (x is log2 of the label fraction).
 
     `family` is that of the misalignment (`shift`); `misalignment` is the level held fixed (`labels`), as
@@ -31,18 +31,8 @@ class MethodTrend:
     difference to the reference: the interaction. `curve` is None along labels.
     """
 
-    dataset: str
     along: str
     family: str
-    misalignment: str
-    label_fraction: float
-    annotation: str
-    method: str
-    preset: str
-    adapter: str
-    pretraining: str
-    checkpoint_rule: str
-    reference: str
     own: Trend
     against: Trend | None
     curve: Robustness | None
