@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from parallax.learn.availability import drop_modalities
 from parallax.learn.fusion import EarlyFusion, half_dice_ce
 from parallax.learn.network_method import Batch, Clock, NetworkMethod
 from parallax.learn.networks import initialised
@@ -47,12 +47,3 @@ class EarlyFusionMethod(NetworkMethod):
         """Absent modalities are zeros, as in training."""
         logits: Tensor = net(image, available)
         return logits
-
-
-def drop_modalities(available: Tensor, generator: torch.Generator) -> Tensor:
-    """Keep each available modality [B, K] with probability 1/2; where none is left, one at random."""
-    shape = tuple(available.shape)
-    kept = available & (torch.rand(shape, generator=generator) < 0.5).to(available.device)
-    priority = torch.rand(shape, generator=generator).to(available.device) * available
-    one = torch.zeros_like(available).scatter_(1, priority.argmax(dim=1, keepdim=True), True)
-    return torch.where(kept.any(dim=1, keepdim=True), kept, one & available)

@@ -32,15 +32,7 @@ class MeanTeacher(NetworkMethod):
             "teacher_noise_limit": 0.2,
             "predict_with": "student",
         },
-        "released": {
-            "lambda_max": 0.1,
-            "ramp_fraction": 1.0,
-            "ramp_stairs": 200,
-            "alpha": 0.99,
-            "teacher_noise_sd": 0.1,
-            "teacher_noise_limit": 0.2,
-            "predict_with": "student",
-        },
+        "released": {"ramp_stairs": 200},
     }
     needs_pairs = True
     uses_unlabelled = True

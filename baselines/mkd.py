@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parallax.case import IGNORE, Budget, Pairing, Task, TrainView
-from parallax.errors import ConfigError, DataError
+from parallax.errors import DataError
 from parallax.learn.batch import Batch
 from parallax.learn.losses import dice_ce, kd
 from parallax.learn.method import Cost
@@ -77,6 +77,11 @@ class Mkd(NetworkMethod):
             "gan_width": 8,
         }
     }
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "kd_on": ("teacher_domain", "student_domain", "both"),
+        "ensemble": ("mean_softmax", "real_only", "syn_only"),
+    }
+    at_prediction = ("ensemble",)
     min_modalities = 2
     needs_pairs = False
     needs_every_label = True
@@ -86,8 +91,6 @@ class Mkd(NetworkMethod):
         self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
     ) -> None:
         super().__init__(task, budget, switches=switches, seed=seed, device=device)
-        self._check("kd_on", ("teacher_domain", "student_domain", "both"))
-        self._check("ensemble", ("mean_softmax", "real_only", "syn_only"))
         # Crops of assistant and target need not correspond. Paired crops are kept where patients are paired,
         # so that S_real sees the very crops that the target-only baseline sees.
         self.paired_crops = task.pairing is not Pairing.UNPAIRED
@@ -230,16 +233,6 @@ class Mkd(NetworkMethod):
         generators = 4 if self.switches["lambda_cyc"] else 2
         critics = 6 if self.switches["lambda_adv"] else 0
         return float(targets * (2 + crossed) + pairs * (generators + critics))
-
-    def _check(self, switch: str, options: tuple[str, ...]) -> None:
-        if self.switches[switch] not in options:
-            raise ConfigError(
-                f"Switch {switch!r} of mkd has a value that it does not know",
-                where="baselines/mkd.py, presets",
-                expected=f"one of {', '.join(options)}",
-                found=str(self.switches[switch]),
-                remedy="choose one of these",
-            )
 
 
 def log_mean_softmax(one: Tensor, two: Tensor) -> Tensor:

@@ -37,6 +37,8 @@ class MethodCard:
     adapter: str = "native"
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"paper": {}})
     preset_adapters: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    at_prediction: tuple[str, ...] = ()
     min_modalities: int = 1
     needs_pairs: bool = False
     uses_unlabelled: bool = False
@@ -110,6 +112,30 @@ def preset_switches(card: MethodCard, preset: str) -> dict[str, Any]:
     return dict(card.presets[preset])
 
 
+def check_switches(
+    method: str,
+    switches: Mapping[str, Any],
+    presets: Mapping[str, Mapping[str, Any]],
+    choices: Mapping[str, tuple[Any, ...]],
+) -> None:
+    """Raise `ConfigError` for a switch that the first preset does not have or a value that is no choice."""
+    known = next(iter(presets.values()))
+    for key, value in switches.items():
+        if key not in known:
+            expected, hint = f"one of {', '.join(known) or 'none: it has no switches'}", nearest(key, known)
+        elif key in choices and value not in choices[key]:
+            expected, hint = f"one of {', '.join(map(repr, choices[key]))}", "correct the value"
+        else:
+            continue
+        raise ConfigError(
+            f"A switch of {method} cannot be used",
+            where=f"switches of method {method}",
+            expected=expected,
+            found=f"{key} = {value!r}",
+            remedy=f"{hint}; docs/methods/{method}.md explains the switches",
+        )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: the closest known one, else all of them."""
     names = sorted(known)
@@ -145,6 +171,8 @@ def _read_card(kind: type[Any], path: Path) -> Any:
             values = _literals(node)
             if values.get("name") == path.stem:
                 known = {key: value for key, value in values.items() if key in kind.__dataclass_fields__}
+                if known.get("presets"):
+                    known["presets"] = _whole(known["presets"])
                 try:
                     return kind(path=path, class_name=node.name, **known)
                 except TypeError as error:
@@ -170,6 +198,12 @@ def _literals(node: ast.ClassDef) -> dict[str, Any]:
         except ValueError:
             continue  # not a literal: no part of the card
     return values
+
+
+def _whole(presets: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Every preset with all its switches: a file says of the second and later ones only what differs."""
+    first = next(iter(presets.values()))
+    return {name: {**first, **switches} for name, switches in presets.items()}
 
 
 def _broken(path: Path, expected: str, found: str) -> PluginError:

@@ -60,3 +60,10 @@ def test_every_shipped_plugin_has_a_card():
     for card in method_cards().values():
         assert next(iter(card.presets)) == "paper"
         assert card.adapter in {"native", "heads", "broadcast"}
+
+
+def test_a_later_preset_says_only_what_differs_from_the_first(root):
+    path = root / "baselines" / "mine.py"
+    text = GOOD.replace('{"paper": {"weight": 0.5}}', '{"paper": {"a": 1, "b": 2}, "off": {"b": 0}}')
+    path.write_text(text)
+    assert method_card("mine", root).presets == {"paper": {"a": 1, "b": 2}, "off": {"a": 1, "b": 0}}

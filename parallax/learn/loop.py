@@ -60,7 +60,7 @@ class Trainable(Protocol):
     seed: int
     device: str
     switches: dict[str, Any]
-    uses_unlabelled: ClassVar[bool]
+    uses_unlabelled: bool
     paired_crops: bool
     forward_passes_per_step: float
     class_weights: Tensor

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from parallax.case import Budget, Prediction, Task, TestView, TrainView
+from parallax.plugin import check_switches
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,15 @@ class Method(ABC):
         title: how tables call it.
         source: paper and repository@commit that it was checked against.
         adapter: `broadcast`, `heads` or `native` (see `parallax.case.Adapter`).
-        presets: preset name to switches; `paper` comes first and is the default.
+        presets: preset name to switches; `paper` comes first and is the default, the others say only what
+            differs from it.
+        choices: switch to the values that it may have; a switch that is not listed may have any.
+        at_prediction: switches that matter only when a case is segmented. Presets that differ in nothing else
+            are trained once and share the weights.
         min_modalities: least number of modalities in the task.
         needs_pairs: True where the modalities of a case must come from one patient.
-        uses_unlabelled: True where unlabelled cases take part in training.
+        uses_unlabelled: True where unlabelled cases take part in training; a switch `unlabelled` of a preset
+            says otherwise for that preset.
         control: True for reference points that are no methods (oracle, empty, mean shape, shuffled).
         needs_truth: True for controls that are given the truth of test cases (oracle, shuffled).
         needs_every_label: True where each modality needs label maps of its own in training.
@@ -48,9 +54,11 @@ class Method(ABC):
     source: ClassVar[str]
     adapter: ClassVar[str] = "native"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    at_prediction: ClassVar[tuple[str, ...]] = ()
     min_modalities: ClassVar[int] = 1
     needs_pairs: ClassVar[bool] = False
-    uses_unlabelled: ClassVar[bool] = False
+    uses_unlabelled: bool = False
     control: ClassVar[bool] = False
     needs_truth: ClassVar[bool] = False
     needs_every_label: ClassVar[bool] = False
@@ -59,7 +67,9 @@ class Method(ABC):
         self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
     ) -> None:
         self.task, self.budget, self.seed, self.device = task, budget, seed, device
-        self.switches = dict(switches)
+        self.switches = {**next(iter(self.presets.values())), **switches}
+        check_switches(self.name, self.switches, self.presets, self.choices)
+        self.uses_unlabelled = bool(self.switches.get("unlabelled", self.uses_unlabelled))
 
     @abstractmethod
     def fit(self, view: TrainView, scratch: Path) -> Cost:

@@ -59,7 +59,7 @@ def _doubling(n: int, like: Tensor) -> Tensor:
 
 
 class UNet(nn.Module):
-    """3D U-Net with a strided stem, which keeps the finest level at half resolution (affordable on a CPU).
+    """U-Net with a strided stem, which keeps the finest level at half resolution (affordable on a CPU).
 
     Encoder and decoder are those of nnU-Net's `PlainConvUNet` (two convolutions per encoder stage, one per
     decoder stage, instance norm, leaky ReLU, He initialisation), each stage strided by 2; class
@@ -70,22 +70,26 @@ class UNet(nn.Module):
         out_channels: channels of the logits.
         widths: channels per stage; the input must be a multiple of 2**len(widths) along each axis.
         heads: out_channels = heads * classes; the first class of each head is background.
+        axes: 3 for volumes, 2 for slices [B, C, X, Y].
     """
 
-    def __init__(self, in_channels: int, out_channels: int, widths: Sequence[int], *, heads: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, widths: Sequence[int], *, heads: int = 1, axes: int = 3
+    ) -> None:
         super().__init__()
+        convolution: type[nn.Conv2d | nn.Conv3d] = nn.Conv3d if axes == 3 else nn.Conv2d
         backbone = PlainConvUNet(
             input_channels=in_channels,
             n_stages=len(widths),
             features_per_stage=list(widths),
-            conv_op=nn.Conv3d,
+            conv_op=convolution,
             kernel_sizes=3,
             strides=2,
             n_conv_per_stage=2,
             num_classes=widths[0],
             n_conv_per_stage_decoder=1,
             conv_bias=True,
-            norm_op=nn.InstanceNorm3d,
+            norm_op=nn.InstanceNorm3d if axes == 3 else nn.InstanceNorm2d,
             norm_op_kwargs={"eps": 1e-5, "affine": True},
             nonlin=nn.LeakyReLU,
             nonlin_kwargs={"inplace": True},
@@ -95,8 +99,9 @@ class UNet(nn.Module):
         self.upsample = backbone.decoder.transpconvs
         self.fuse = backbone.decoder.stages
         # A transposed convolution was tried first: 0.04 Dice lower on the abdomen phantom at equal steps.
-        scores = nn.Conv3d(widths[0], out_channels, kernel_size=1)
-        self.head = nn.Sequential(scores, TrilinearUpsample())
+        scores = convolution(widths[0], out_channels, kernel_size=1)
+        upsample = TrilinearUpsample() if axes == 3 else nn.Upsample(scale_factor=2, mode="bilinear")
+        self.head = nn.Sequential(scores, upsample)
         self.apply(PlainConvUNet.initialize)
         with torch.no_grad():
             scores.bias.view(heads, -1)[:, 0] = BACKGROUND_LOGIT  # type: ignore[union-attr]

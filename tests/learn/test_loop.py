@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import ClassVar
 
 import pytest
 import torch
@@ -128,7 +129,7 @@ def test_unlabelled_stream(budget, tmp_path, n_unlabelled):
 
 def test_groups_are_clipped_apart_and_scaled(budget, tmp_path):
     class TwoNets(Plain):
-        huge = 1.0
+        presets: ClassVar = {"paper": {"huge": 1.0, "scale": 1.0}}
 
         def build(self):
             with initialised(self.seed, "two"):

@@ -56,3 +56,8 @@ def test_upsampling_is_trilinear():
     x = torch.randn(2, 3, 5, 4, 6, dtype=torch.float64)
     expected = torch.nn.functional.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)
     assert torch.allclose(TrilinearUpsample()(x), expected, atol=1e-12)
+
+
+def test_the_same_design_in_two_dimensions():
+    net = UNet(1, 3, (4, 8), axes=2)
+    assert net(torch.zeros(5, 1, 16, 12)).shape == (5, 3, 16, 12)
