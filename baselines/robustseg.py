@@ -29,7 +29,7 @@ class RobustSeg(NetworkMethod):
             "network": "suite",
             "unlabelled": False,
             "output": "heads",
-            "segmentation_loss": "suite",
+            "segmentation_loss": "published",
             "reconstruction_weight": 0.1,
             "kl_weight": 0.1,
             "kl_on": "code",

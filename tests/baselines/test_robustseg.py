@@ -123,7 +123,7 @@ def test_without_painting_the_unlabelled_row_is_the_labelled_one(budget):
         {"kl_on": "adain"},
         {"share_image_head": True},
         {"gate_norm": "none"},
-        {"segmentation_loss": "published"},
+        {"segmentation_loss": "suite"},
     ],
 )
 def test_each_switch_changes_the_loss(budget, switch):
@@ -181,12 +181,12 @@ def test_it_learns(budget):
     net = model.build()
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-2)
     losses = []
-    for step in range(12):
+    for step in range(8):
         found = terms(model, net, step=step)
         optimiser.zero_grad()
         sum(found.values()).backward()
         optimiser.step()
         losses.append([found["supervised"].item(), found["reconstruction"].item()])
     (first, painted), (last, repainted) = losses[0], losses[-1]
-    assert last < 0.7 * first
+    assert last < 0.8 * first
     assert repainted < 0.9 * painted
