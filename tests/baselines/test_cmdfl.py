@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from descent import descend
 from toy import toy_task, toy_view
 
 from parallax.case import IGNORE
@@ -227,16 +228,9 @@ def test_presets_differ_in_what_they_say():
     assert differing["own"] | differing["impute"] == set(CARD.at_prediction)
 
 
-def test_both_stages_learn(budget):
+@pytest.mark.parametrize(("step", "term"), [(0, "cycle"), (5, "fused")])
+def test_both_stages_learn(budget, step, term):
     model = method(budget)
     net = model.build()
-    for stage, key in ((0, "cycle"), (2, "fused")):
-        optimiser = torch.optim.AdamW(net.parameters(), lr=2e-2)
-        values = []
-        for _ in range(12):
-            found = terms(model, net, step=stage)
-            optimiser.zero_grad()
-            sum(found.values()).backward()
-            optimiser.step()
-            values.append(found[key].item())
-        assert values[-1] < 0.8 * values[0]
+    values = descend(net, lambda _: terms(model, net, step=step), 8)
+    assert values[-1][term] < 0.8 * values[0][term]

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from descent import descend
 from toy import toy_task, toy_view
 
 from parallax.case import IGNORE
@@ -179,14 +180,6 @@ def test_released_differs_in_the_three_named_switches():
 def test_it_learns(budget):
     model = method(budget)
     net = model.build()
-    optimiser = torch.optim.AdamW(net.parameters(), lr=2e-2)
-    losses = []
-    for step in range(8):
-        found = terms(model, net, step=step)
-        optimiser.zero_grad()
-        sum(found.values()).backward()
-        optimiser.step()
-        losses.append([found["supervised"].item(), found["reconstruction"].item()])
-    (first, painted), (last, repainted) = losses[0], losses[-1]
-    assert last < 0.8 * first
-    assert repainted < 0.9 * painted
+    values = descend(net, lambda step: terms(model, net, step=step), 8)
+    assert values[-1]["supervised"] < 0.8 * values[0]["supervised"]
+    assert values[-1]["reconstruction"] < 0.9 * values[0]["reconstruction"]
