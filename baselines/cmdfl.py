@@ -63,11 +63,9 @@ class Cmdfl(NetworkMethod):
         super().__init__(task, budget, switches=switches, seed=seed, device=device)
         self.groups = modality_groups([modality.kind for modality in task.modalities])
         # Stage 1: four generators and six critics, twice with unlabelled crops; stage 2: two segmentors.
-        share, of_stage_1 = (
-            self.border(budget.steps) / max(budget.steps, 1),
-            20 if self.uses_unlabelled else 10,
-        )
-        self.forward_passes_per_step = share * of_stage_1 + (1.0 - share) * 2
+        translating = self.border(budget.steps)
+        passes = translating * (20 if self.uses_unlabelled else 10) + (budget.steps - translating) * 2
+        self.forward_passes_per_step = passes / max(budget.steps, 1)
 
     def border(self, steps: int) -> int:
         """The first step of stage 2."""

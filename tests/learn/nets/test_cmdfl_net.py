@@ -108,6 +108,13 @@ def test_the_guide_sums_to_2_and_both_segmentors_make_it():
     assert not torch.equal(guides[0], guides[2])
 
 
+def test_the_order_of_the_groups_matters():
+    net, images = network(), (torch.randn(1, 1, *SIZE), torch.randn(1, 1, *SIZE))
+    with torch.no_grad():
+        answer, swapped = net(*images).fused, net(*images[::-1]).fused
+    assert not torch.allclose(answer, swapped.flip(1), atol=1e-3)
+
+
 def test_where_both_masks_say_one_class_only_its_features_pass_and_twice():
     features, guide = torch.randn(1, 16, 4, 4, 4), torch.zeros(1, 5, 4, 4, 4)
     guide[:, 3] = 2.0

@@ -138,6 +138,20 @@ def test_a_missing_modality_is_not_read_but_painted_from_its_own_style():
         assert painted.image.shape == (2, 1, *SIZE)
 
 
+def test_nothing_missing_is_the_plain_network():
+    net, x = network(), images()
+    contents = [content(x[:, k : k + 1]) for k, content in enumerate(net.contents)]
+    plain = [fusion(scale) for fusion, scale in zip(net.fusions, zip(*contents, strict=True), strict=True)]
+    fused = net.fuse(x, torch.ones(2, 2, dtype=torch.bool))
+    assert all(torch.equal(a, b) for a, b in zip(fused, plain, strict=True))
+
+
+def test_the_order_of_modalities_matters():
+    net, seen = network(), torch.ones(2, 2, dtype=torch.bool)
+    with torch.no_grad():
+        assert not torch.allclose(net(images(), seen), net(images().flip(1), seen), atol=1e-3)
+
+
 def test_painting_depends_on_content_and_on_style():
     painter, styles = ImageDecoder((4, 8), 3), StyleEncoder([(4, 4, 2), (8, 4, 2)])
     content, code = torch.randn(2, 8, 4, 4, 4), styles(images()[:, :1])
