@@ -1,0 +1,1 @@
+"""Networks, and parts of them, that one method alone uses; one file per method."""
