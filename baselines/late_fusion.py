@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parallax.learn.fusion import reference_label, taught_alone, without_absent
+from parallax.learn.availability import where_available
+from parallax.learn.fusion import reference_label, taught_alone
 from parallax.learn.losses import dice_ce
 from parallax.learn.network_method import Batch, Clock, NetworkMethod
 from parallax.learn.networks import UNet, initialised
@@ -75,9 +76,10 @@ class LateFusion(NetworkMethod):
 
 
 def _streams(net: nn.Module, image: Tensor, available: Tensor) -> Tensor:
-    """Logits [B, K, C, X, Y, Z]; those of an absent modality mean nothing."""
-    image = without_absent(image, available)
-    return torch.stack([part(image[:, k : k + 1]) for k, part in enumerate(net.children())], dim=1)
+    """Logits [B, K, C, X, Y, Z]; zeros where a modality is absent."""
+    parts, images = list(net.children()), [image[:, k : k + 1] for k in range(image.shape[1])]
+    streams = where_available(images, available, lambda k, x: [parts[k](x[0])])
+    return torch.stack([stream[0] for stream in streams], dim=1)
 
 
 def _average(streams: Tensor, available: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from dynamic_network_architectures.building_blocks.simple_conv_blocks import StackedConvBlocks
 from torch import Tensor, nn
 
+from parallax.learn.availability import where_available
 from parallax.learn.fusion import without_absent
 from parallax.learn.networks import TrilinearUpsample, favour_background, he_initialise, score_head
 
@@ -32,8 +33,8 @@ class HemisNet(nn.Module):
 
     def forward(self, image: Tensor, available: Tensor) -> Tensor:
         """Logits [B, H, C, X, Y, Z] of image [B, K, X, Y, Z] and available [B, K]."""
-        image = without_absent(image, available)
-        pyramids = [encoder(image[:, k : k + 1]) for k, encoder in enumerate(self.encoders)]
+        images = [image[:, k : k + 1] for k in range(image.shape[1])]
+        pyramids = where_available(images, available, lambda k, x: self.encoders[k](x[0]))
         levels = (torch.stack(level, dim=1) for level in zip(*pyramids, strict=True))
         logits: Tensor = self.decoder([moments(level, available) for level in levels])
         return logits.unflatten(1, self._heads)  # type: ignore[no-untyped-call,no-any-return]
