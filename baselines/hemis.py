@@ -11,7 +11,7 @@ from parallax.learn.fusion import half_dice_ce, reference_label
 from parallax.learn.losses import dice_ce
 from parallax.learn.nets.hemis import HemisNet, PublishedDecoder, PublishedEncoder, SuiteDecoder
 from parallax.learn.network_method import Batch, Clock, NetworkMethod
-from parallax.learn.networks import UNet, initialised
+from parallax.learn.networks import UNet, initialised, one_per_modality
 
 
 class Hemis(NetworkMethod):
@@ -44,10 +44,9 @@ class Hemis(NetworkMethod):
         names, classes, widths = self.task.modality_names, self.task.n_classes, self.budget.widths
         published = self.switches["network"] == "published"
         heads = len(names) if self.switches["answer"] == "heads" else 1
-        encoders = []
-        for modality in names:
-            with initialised(self.seed, f"unet/{modality}"):
-                encoders.append(PublishedEncoder() if published else UNet(1, classes, widths).encoder)
+        encoders = one_per_modality(
+            names, self.seed, lambda: PublishedEncoder() if published else UNet(1, classes, widths).encoder
+        )
         with initialised(self.seed, "hemis/decoder"):
             out = heads * classes
             decoder = PublishedDecoder(out) if published else SuiteDecoder(widths, out, heads)

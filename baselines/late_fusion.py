@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from parallax.learn.availability import where_available
 from parallax.learn.fusion import reference_label, taught_alone
 from parallax.learn.losses import dice_ce
-from parallax.learn.network_method import Batch, Clock, NetworkMethod
-from parallax.learn.networks import UNet, initialised
+from parallax.learn.network_method import Batch, Clock
+from parallax.learn.per_modality import PerModality
 
 
-class LateFusion(NetworkMethod):
+class LateFusion(PerModality):
     """Fusion of answers, not of features: no modality ever sees the image of another."""
 
     name = "late_fusion"
@@ -30,22 +28,6 @@ class LateFusion(NetworkMethod):
     at_prediction = ("output",)
     min_modalities = 2
     no_released = "a baseline of this suite, without publication"
-
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
-        self.forward_passes_per_step = float(len(self.task.modalities))
-
-    def build(self) -> nn.Module:
-        """One network per modality, with the initial weights of `supervised`."""
-        nets = nn.ModuleList()
-        for modality in self.task.modality_names:
-            with initialised(self.seed, f"unet/{modality}"):
-                nets.append(UNet(1, self.task.n_classes, self.budget.widths))
-        return nets
-
-    def parameter_groups(self, net: nn.Module) -> list[dict[str, Any]]:
-        """One group per network, so that none has a say in how another is clipped."""
-        return [{"params": list(part.parameters())} for part in net.children()]
 
     def loss(
         self,

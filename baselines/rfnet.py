@@ -13,7 +13,7 @@ from parallax.learn.loss_forms import dice_rfnet, over_heads, wce
 from parallax.learn.losses import dice_ce
 from parallax.learn.nets.rfnet import PUBLISHED, PUBLISHED_WIDTHS, SUITE, Fused, PublishedEncoder, RFNet
 from parallax.learn.network_method import Batch, Clock, NetworkMethod
-from parallax.learn.networks import UNet, initialised
+from parallax.learn.networks import UNet, initialised, one_per_modality
 
 
 class RFNetMethod(NetworkMethod):
@@ -59,10 +59,9 @@ class RFNetMethod(NetworkMethod):
         published = self.switches["network"] == "published"
         widths = PUBLISHED_WIDTHS if published else self.budget.widths
         heads = len(names) if self.switches["answer"] == "heads" else 1
-        encoders = []
-        for modality in names:
-            with initialised(self.seed, f"unet/{modality}"):
-                encoders.append(PublishedEncoder() if published else UNet(1, classes, widths).encoder)
+        encoders = one_per_modality(
+            names, self.seed, lambda: PublishedEncoder() if published else UNet(1, classes, widths).encoder
+        )
         with initialised(self.seed, "rfnet/decoders"):
             return RFNet(encoders, widths, classes, heads, PUBLISHED if published else SUITE)
 

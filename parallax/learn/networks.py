@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -49,6 +49,18 @@ def score_head(width: int, out_channels: int, *, axes: int = 3) -> nn.Sequential
 def favour_background(scores: nn.Module, heads: int = 1) -> None:
     """Raise the bias of the first class of each of the `heads` of a convolution that makes class scores."""
     scores.bias.view(heads, -1)[:, 0] = BACKGROUND_LOGIT  # type: ignore[operator]
+
+
+def one_per_modality(modalities: Sequence[str], seed: int, make: Callable[[], nn.Module]) -> nn.ModuleList:
+    """What `make` builds, for each of `modalities`; the initial weights are those of `supervised` at `seed`.
+
+    A part of the network of `supervised` gets its weights too, if `make` builds the whole and takes the part.
+    """
+    made = nn.ModuleList()
+    for modality in modalities:
+        with initialised(seed, f"unet/{modality}"):
+            made.append(make())
+    return made
 
 
 class TrilinearUpsample(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from dynamic_network_architectures.building_blocks.simple_conv_blocks import StackedConvBlocks
@@ -26,7 +26,7 @@ class HemisNet(nn.Module):
         heads: (H, C), number of maps and of classes.
     """
 
-    def __init__(self, encoders: Sequence[nn.Module], decoder: nn.Module, heads: tuple[int, int]) -> None:
+    def __init__(self, encoders: Iterable[nn.Module], decoder: nn.Module, heads: tuple[int, int]) -> None:
         super().__init__()
         self.encoders, self.decoder = nn.ModuleList(encoders), decoder
         self._heads = heads

@@ -5,7 +5,7 @@ Source of the architecture: dyh127/RFNet@1e475fa, models.py and layers.py (read,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, cast
@@ -92,11 +92,11 @@ class RFNet(nn.Module):
     """
 
     def __init__(
-        self, encoders: Sequence[nn.Module], widths: Sequence[int], classes: int, heads: int, style: Style
+        self, encoders: Iterable[nn.Module], widths: Sequence[int], classes: int, heads: int, style: Style
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
-        self.fusing = FusingDecoder(widths, len(encoders), classes, heads, style)
+        self.fusing = FusingDecoder(widths, len(self.encoders), classes, heads, style)
         self.single = SingleDecoder(widths, classes, style)
         self.fusing.apply(he_initialise)
         self.single.apply(he_initialise)
