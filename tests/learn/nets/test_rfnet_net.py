@@ -115,6 +115,14 @@ def test_the_shared_decoder_treats_all_modalities_alike():
     torch.testing.assert_close(moved, net.alone(pyramid)[:, order], rtol=1e-4, atol=1e-4)
 
 
+def test_the_fusion_reads_the_modalities_in_their_order():
+    net, image = suite(3), torch.randn(2, 3, 16, 16, 16)
+    every, order = torch.ones(2, 3, dtype=torch.bool), [2, 0, 1]
+    pyramid = net.encode(image, every)
+    moved = net.fuse([level[:, order] for level in pyramid], every).logits
+    assert not torch.allclose(moved, net.fuse(pyramid, every).logits, rtol=1e-2, atol=1e-2)
+
+
 def test_weights_are_made_of_region_means_and_region_size(fusion, features, probability):
     found = fusion.weights(features, probability)
     assert found.shape == (2, 2, 3)
