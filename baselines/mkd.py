@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from parallax.case import IGNORE, Budget, Pairing, Task, TrainView
 from parallax.errors import DataError
+from parallax.learn.availability import spread
 from parallax.learn.batch import Batch
 from parallax.learn.losses import dice_ce, kd
 from parallax.learn.method import Cost
@@ -75,7 +76,16 @@ class Mkd(NetworkMethod):
             "lambda_cyc": 10.0,
             "gan_learning_rate": 2e-4,
             "gan_width": 8,
-        }
+        },
+        "real_only": {"ensemble": "real_only"},
+        "syn_only": {"ensemble": "syn_only"},
+        "offline": {"online": False},
+        "no_iam": {"use_iam": False},
+        "no_kd": {"beta_1": 0.0, "beta_2": 0.0},
+        "no_syn_to_real": {"beta_1": 0.0},
+        "no_real_to_syn": {"beta_2": 0.0},
+        "student_domain": {"kd_on": "student_domain"},
+        "both_domains": {"kd_on": "both"},
     }
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "kd_on": ("teacher_domain", "student_domain", "both"),
@@ -147,13 +157,14 @@ class Mkd(NetworkMethod):
         )
 
     def _ensemble(self, net: MkdNetwork, target: int, image: Tensor, available: Tensor) -> Tensor:
-        mode = self.switches["ensemble"]
+        # Of items that have the modality; the image of one that is absent is not read.
+        mode, real, syn = self.switches["ensemble"], net.real[target], net.syn[target]
         if not bool(available.any()):
             return image.new_zeros(image.shape[0], self.task.n_classes, *image.shape[2:])
-        if mode != "mean_softmax":
-            chosen: Tensor = (net.real if mode == "real_only" else net.syn)[target](image)
-            return chosen
-        return log_mean_softmax(net.real[target](image), net.syn[target](image))
+        image = image if bool(available.all()) else image[available]
+        if mode == "mean_softmax":
+            return spread(log_mean_softmax(real(image), syn(image)), available)
+        return spread((real if mode == "real_only" else syn)(image), available)
 
     def _align(
         self, net: MkdNetwork, crops: list[Crops]

@@ -1,4 +1,4 @@
-"""Which modalities a method is shown in a training step, where it learns to do without some of them."""
+"""Which modalities a method is shown in a training step, and what has no answer where one is absent."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ def subsets(modalities: int) -> list[list[bool]]:
     """The 2^K - 1 non-empty subsets of K modalities, small ones first."""
     chosen = [c for size in range(1, modalities + 1) for c in combinations(range(modalities), size)]
     return [[k in some for k in range(modalities)] for some in chosen]
+
+
+def spread(values: Tensor, rows: Tensor) -> Tensor:
+    """[B, ...] with `values` [N, ...] in the N `rows` (bool [B]) that are True, zeros in the others."""
+    if len(values) == len(rows):
+        return values
+    full = values.new_zeros(len(rows), *values.shape[1:])
+    return full.index_put((rows.nonzero()[:, 0],), values)
 
 
 def _one(available: Tensor, generator: torch.Generator) -> Tensor:

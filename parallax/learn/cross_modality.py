@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parallax.errors import ConfigError
+from parallax.learn.availability import spread
 
 
 @dataclass(frozen=True)
@@ -92,16 +93,11 @@ class CollaborationNet(nn.Module):
             if bool(rows.all()):
                 outputs.append(apply(k, tensors))
             elif bool(rows.any()):
-                outputs.append([_scatter(y, rows) for y in apply(k, [x[rows] for x in tensors])])
+                outputs.append([spread(y, rows) for y in apply(k, [x[rows] for x in tensors])])
             else:
                 outputs.append(None)
         shapes = next(found for found in outputs if found is not None)
         return [[torch.zeros_like(y) for y in shapes] if found is None else found for found in outputs]
-
-
-def _scatter(values: Tensor, rows: Tensor) -> Tensor:
-    full = values.new_zeros(len(rows), *values.shape[1:])
-    return full.index_put((rows.nonzero()[:, 0],), values)
 
 
 class BatchNormAlwaysTraining(nn.Module):

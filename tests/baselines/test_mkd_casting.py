@@ -122,6 +122,35 @@ def test_parameter_groups_cover_everything_once_and_give_the_gan_its_own_rate() 
     assert all(g["betas"] == (0.5, 0.999) and g["weight_decay"] == 0 for g in groups[4:])
 
 
+@pytest.mark.parametrize(
+    ("preset", "terms"),
+    [
+        (
+            "offline",
+            {"adversarial", "critic", "cycle", "seg_real", "seg_syn", "kd_syn_to_real", "kd_real_to_syn"},
+        ),
+        ("no_iam", {"seg_real", "seg_syn", "kd_syn_to_real", "kd_real_to_syn"}),
+        ("no_kd", {"adversarial", "critic", "cycle", "seg_real", "seg_syn"}),
+        ("no_syn_to_real", {"adversarial", "critic", "cycle", "seg_real", "seg_syn", "kd_real_to_syn"}),
+        ("no_real_to_syn", {"adversarial", "critic", "cycle", "seg_real", "seg_syn", "kd_syn_to_real"}),
+    ],
+)
+def test_ablations_leave_out_what_they_say(preset: str, terms: set[str]) -> None:
+    method = mkd_toy.method(**preset_switches(method_card("mkd"), preset))
+    found = mkd_toy.terms(method, method.build(), mkd_toy.batch())
+    assert {key.split("/")[0] for key in found} == terms
+
+
+def test_answers_of_one_training_are_three_presets() -> None:
+    card = method_card("mkd")
+    modes = {}
+    for preset, switches in card.presets.items():
+        same = {k: v for k, v in switches.items() if k not in card.at_prediction}
+        if same == {k: v for k, v in card.presets["paper"].items() if k not in card.at_prediction}:
+            modes[preset] = switches["ensemble"]
+    assert modes == {"paper": "mean_softmax", "real_only": "real_only", "syn_only": "syn_only"}
+
+
 def test_released_is_refused_with_the_reason() -> None:
     with pytest.raises(ConfigError, match="no official code was found"):
         preset_switches(method_card("mkd"), "released")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from parallax.learn.availability import spread
 from parallax.learn.networks import UNet
 
 Pyramid = list[Tensor]
@@ -60,7 +61,7 @@ class ModalityAgnosticNet(nn.Module):
         """Logits [B, K, O, X, Y, Z], those of modality k from it alone; zeros where it is absent."""
         found = {k: self.decoder(features) for k, features in self._encode(image, available).items()}
         like = next(iter(found.values()))
-        return torch.stack([_all_rows(found.get(k, like[:0]), rows) for k, rows in enumerate(available.T)], 1)
+        return torch.stack([spread(found.get(k, like[:0]), rows) for k, rows in enumerate(available.T)], 1)
 
     def _encode(self, image: Tensor, available: Tensor) -> dict[int, Pyramid]:
         pyramids = {}
@@ -81,17 +82,10 @@ def mean_of_available(features: Mapping[int, Pyramid], available: Tensor) -> Pyr
     """
     levels = []
     for level in range(len(next(iter(features.values())))):
-        parts = [_all_rows(pyramid[level], available[:, k]) for k, pyramid in features.items()]
+        parts = [spread(pyramid[level], available[:, k]) for k, pyramid in features.items()]
         count = available.sum(dim=1).clamp(min=1).to(parts[0].dtype)
         levels.append(sum(parts[1:], parts[0]) / count.view(-1, *[1] * (parts[0].dim() - 1)))
     return levels
-
-
-def _all_rows(values: Tensor, rows: Tensor) -> Tensor:
-    if len(values) == len(rows):
-        return values
-    full = values.new_zeros(len(rows), *values.shape[1:])
-    return full.index_put((rows.nonzero()[:, 0],), values)
 
 
 class WithFusionConvolutions(nn.Module):
