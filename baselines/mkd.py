@@ -20,6 +20,7 @@ from parallax.learn.losses import dice_ce, kd
 from parallax.learn.method import Cost
 from parallax.learn.network_method import Clock, NetworkMethod
 from parallax.learn.networks import UNet, initialised
+from parallax.learn.schedule import gaussian_ramp
 from parallax.learn.translation import Alignment
 
 
@@ -70,8 +71,9 @@ class Mkd(NetworkMethod):
             "ensemble": "mean_softmax",
             "temperature": 2.0,
             "t_squared": True,
-            "beta_1": 0.5,
+            "beta_1": 0.1,
             "beta_2": 0.5,
+            "kd_ramp": 1.0,
             "lambda_adv": 1.0,
             "lambda_cyc": 10.0,
             "gan_learning_rate": 2e-4,
@@ -135,17 +137,19 @@ class Mkd(NetworkMethod):
         net: nn.Module,
         labelled: Batch,
         unlabelled: Batch | None,  # noqa: ARG002  fully supervised
-        clock: Clock,  # noqa: ARG002  no ramp-up is known
+        clock: Clock,
     ) -> dict[str, Tensor]:
-        """L_IAM + L_seg + beta_1 L_kd(syn -> real) + beta_2 L_kd(real -> syn), summed over targets."""
+        """L_IAM + L_seg + ramp (beta_1 L_kd(syn -> real) + beta_2 L_kd(real -> syn)), summed over targets."""
         assert isinstance(net, MkdNetwork)
         crops = [_usable(labelled, k) for k in range(len(self.task.modalities))]
         terms, synthetic = self._align(net, crops)
+        ramp = gaussian_ramp(clock.fraction, float(self.switches["kd_ramp"]))
         for target, name in enumerate(self.task.modality_names):
             assistant = (target + 1) % len(crops)
             fake = synthetic[assistant, target]
             fake = fake if self.switches["online"] else Crops(fake.image.detach(), fake.label)
-            terms |= {f"{key}/{name}": v for key, v in self._target(net, target, crops[target], fake).items()}
+            found = self._target(net, target, crops[target], fake)
+            terms |= {f"{key}/{name}": ramp * v if key.startswith("kd") else v for key, v in found.items()}
         return terms
 
     def logits(self, net: nn.Module, image: Tensor, available: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,18 @@ def test_each_switch_changes_the_gradient(switch: dict[str, Any]) -> None:
     assert len(paper) != len(changed) or any(
         not torch.allclose(a, b, rtol=1e-3) for a, b in zip(paper, changed, strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("length", "factor"), [(0.0, 1.0), (0.5, math.exp(-5 / 9)), (1.0, math.exp(-20 / 9))]
+)
+def test_distillation_alone_is_ramped(length: float, factor: float) -> None:
+    method = mkd_toy.method(kd_ramp=length)
+    net = method.build()
+    one, end = (mkd_toy.terms(method, net, mkd_toy.batch(), step=step) for step in (1, 3))
+    for key, term in one.items():
+        wanted = end[key].item() * (factor if key.startswith("kd_") else 1)
+        assert term.item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_parameter_groups_cover_everything_once_and_give_the_gan_its_own_rate() -> None:
