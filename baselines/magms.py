@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from parallax.case import IGNORE, Budget, Task
+from parallax.learn.fusion import reference_label
 from parallax.learn.losses import dice_ce, kd
 from parallax.learn.nets.magms import (
     ModalityAgnosticNet,
@@ -19,7 +20,7 @@ from parallax.learn.nets.magms import (
     suite_encoder,
 )
 from parallax.learn.network_method import Batch, Clock, NetworkMethod
-from parallax.learn.networks import initialised
+from parallax.learn.networks import initialised, one_per_modality
 
 _PUBLISHED_WIDTHS = (16, 32, 64, 128)
 _MONAI_SMOOTHING = 1e-5
@@ -79,11 +80,10 @@ class MagMs(NetworkMethod):
 
     def build(self) -> nn.Module:
         """Encoders (those of `suite` start from the weights of `supervised`) and the decoder."""
-        names, equal = self.task.modality_names, self.switches["encoders_start_equal"]
-        encoders: list[nn.Module] = []
-        for name in names:
-            with initialised(self.seed, f"unet/{names[0] if equal else name}"):
-                encoders.append(self._encoder())
+        names = self.task.modality_names
+        if self.switches["encoders_start_equal"]:
+            names = (names[0],) * len(names)
+        encoders = list(one_per_modality(names, self.seed, self._encoder))
         with initialised(self.seed, "magms/decoder"):
             return ModalityAgnosticNet(encoders, self._decoder(self.heads * self.task.n_classes))
 
@@ -97,7 +97,8 @@ class MagMs(NetworkMethod):
         """n+1 segmentation terms, n of distilled logits, n of distilled features."""
         assert labelled.label is not None
         outputs: SelfTaught = net(labelled.image, labelled.available)
-        fused, masks = self._by_head(outputs.fused), labelled.label[:, : self.heads]
+        fused = self._by_head(outputs.fused)
+        masks = labelled.label if self.heads > 1 else reference_label(labelled)[:, None]
         terms = {"segmentation/fused": self._segmentation(fused.flatten(0, 1), masks.flatten(0, 1))}
         for k, logits in outputs.own.items():
             name, head = self.task.modality_names[k], self._head_of(k)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from parallax.case import IGNORE, Budget, Pairing, Task, TrainView
 from parallax.errors import DataError
-from parallax.learn.availability import spread
+from parallax.learn.availability import where_available
 from parallax.learn.batch import Batch
 from parallax.learn.losses import dice_ce, kd
 from parallax.learn.method import Cost
@@ -155,20 +155,17 @@ class Mkd(NetworkMethod):
     def logits(self, net: nn.Module, image: Tensor, available: Tensor) -> Tensor:
         """Log of the mean of both softmax maps, per modality from that modality's image alone."""
         assert isinstance(net, MkdNetwork)
-        return torch.stack(
-            [self._ensemble(net, k, image[:, k : k + 1], available[:, k]) for k in range(image.shape[1])],
-            dim=1,
+        answers = where_available(
+            image.chunk(image.shape[1], dim=1), available, lambda k, x: [self._ensemble(net, k, x[0])]
         )
+        return torch.stack([logits for (logits,) in answers], dim=1)
 
-    def _ensemble(self, net: MkdNetwork, target: int, image: Tensor, available: Tensor) -> Tensor:
-        # Of items that have the modality; the image of one that is absent is not read.
+    def _ensemble(self, net: MkdNetwork, target: int, image: Tensor) -> Tensor:
         mode, real, syn = self.switches["ensemble"], net.real[target], net.syn[target]
-        if not bool(available.any()):
-            return image.new_zeros(image.shape[0], self.task.n_classes, *image.shape[2:])
-        image = image if bool(available.all()) else image[available]
         if mode == "mean_softmax":
-            return spread(log_mean_softmax(real(image), syn(image)), available)
-        return spread((real if mode == "real_only" else syn)(image), available)
+            return log_mean_softmax(real(image), syn(image))
+        chosen: Tensor = (real if mode == "real_only" else syn)(image)
+        return chosen
 
     def _align(
         self, net: MkdNetwork, crops: list[Crops]

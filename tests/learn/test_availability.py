@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
-from parallax.learn.availability import any_size, any_subset, drop_modalities, spread, subsets
+from parallax.learn.availability import any_size, any_subset, drop_modalities, subsets
 
 DRAWS = 64_000
 #: Sampler to the probability of one given subset of four modalities, by its size.
@@ -47,10 +47,3 @@ def test_number_of_subsets(k, number):
     assert len(found) == len(set(map(tuple, found))) == number
     assert all(any(some) for some in found)
     assert found[-1] == [True] * k
-
-
-def test_spread_fills_the_rows_that_are_true():
-    values = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    assert spread(values, torch.tensor([False, True, True])).tolist() == [[0, 0], [1, 2], [3, 4]]
-    assert spread(values, torch.tensor([True, True])) is values
-    assert spread(values[:0], torch.tensor([False])).tolist() == [[0, 0]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from parallax.learn.availability import spread
+from parallax.learn.availability import where_available
 from parallax.learn.networks import UNet
 
 Pyramid = list[Tensor]
@@ -45,8 +45,13 @@ class ModalityAgnosticNet(nn.Module):
 
     def forward(self, image: Tensor, available: Tensor) -> SelfTaught:
         """All n+1 outputs of image [B, K, X, Y, Z] and available [B, K], decoded in one pass."""
-        own = self._encode(image, available)
-        fused = mean_of_available(own, available)
+        pyramids = self._encode(image, available)
+        fused = mean_of_available(pyramids, available)
+        own = {
+            k: pyramid if bool(rows.all()) else [level[rows] for level in pyramid]
+            for k, (pyramid, rows) in enumerate(zip(pyramids, available.T, strict=True))
+            if bool(rows.any())
+        }
         sets = [fused, *own.values()]
         logits = self.decoder([torch.cat(level) for level in zip(*sets, strict=True)])
         first, *rest = logits.split([len(features[0]) for features in sets])
@@ -59,33 +64,29 @@ class ModalityAgnosticNet(nn.Module):
 
     def alone(self, image: Tensor, available: Tensor) -> Tensor:
         """Logits [B, K, O, X, Y, Z], those of modality k from it alone; zeros where it is absent."""
-        found = {k: self.decoder(features) for k, features in self._encode(image, available).items()}
-        like = next(iter(found.values()))
-        return torch.stack([spread(found.get(k, like[:0]), rows) for k, rows in enumerate(available.T)], 1)
+        found = where_available(
+            image.chunk(image.shape[1], dim=1), available, lambda k, x: [self.decoder(self.encoders[k](x[0]))]
+        )
+        return torch.stack([logits[0] for logits in found], dim=1)
 
-    def _encode(self, image: Tensor, available: Tensor) -> dict[int, Pyramid]:
-        pyramids = {}
-        for k, encoder in enumerate(self.encoders):
-            rows = available[:, k]
-            if bool(rows.any()):
-                one = image[:, k : k + 1]
-                pyramids[k] = encoder(one if bool(rows.all()) else one[rows])
-        return pyramids
+    def _encode(self, image: Tensor, available: Tensor) -> list[Pyramid]:
+        return where_available(
+            image.chunk(image.shape[1], dim=1), available, lambda k, x: self.encoders[k](x[0])
+        )
 
 
-def mean_of_available(features: Mapping[int, Pyramid], available: Tensor) -> Pyramid:
+def mean_of_available(pyramids: Sequence[Pyramid], available: Tensor) -> Pyramid:
     """Mean over the modalities that an item has, at each level; of a single one, that one bit for bit.
 
     Args:
-        features: by modality k, a pyramid [B_k, C, ...] of the items that have it; one entry at least.
-        available: bool [B, K].
+        pyramids: per modality levels [B, C, ...], zeros where it is absent.
+        available: bool [B, K], one True at least in each row.
     """
-    levels = []
-    for level in range(len(next(iter(features.values())))):
-        parts = [spread(pyramid[level], available[:, k]) for k, pyramid in features.items()]
-        count = available.sum(dim=1).clamp(min=1).to(parts[0].dtype)
-        levels.append(sum(parts[1:], parts[0]) / count.view(-1, *[1] * (parts[0].dim() - 1)))
-    return levels
+    count = available.sum(dim=1)
+    return [
+        sum(rest, first) / count.to(first.dtype).view(-1, *[1] * (first.dim() - 1))
+        for first, *rest in zip(*pyramids, strict=True)
+    ]
 
 
 class WithFusionConvolutions(nn.Module):

@@ -103,8 +103,10 @@ def test_suite_encoder_starts_as_that_of_the_unet_and_the_decoder_has_its_parts(
 
 def test_mean_is_over_the_modalities_that_an_item_has() -> None:
     available = torch.tensor([[True, True, False], [False, True, False]])
-    features = {0: [torch.full((1, 2, 1), 4.0)], 1: [torch.tensor([[[1.0], [2.0]], [[7.0], [8.0]]])]}
-    (mean,) = mean_of_available(features, available)
+    zero = torch.zeros(2, 1)
+    first, second = torch.full((2, 1), 4.0), torch.tensor([[[1.0], [2.0]], [[7.0], [8.0]]])
+    pyramids = [[torch.stack([first, zero])], [second], [torch.stack([zero, zero])]]
+    (mean,) = mean_of_available(pyramids, available)
     assert mean.tolist() == [[[2.5], [3.0]], [[7.0], [8.0]]]
 
 
