@@ -202,7 +202,9 @@ def fused(maps: list[Tensor]) -> Tensor:
 
 
 def dice_gmd(p: Tensor, label: Tensor) -> Tensor:
-    """1 - (2 sum(py) + 1) / (sum(p) + sum(y) + 1) of each class, [C]; sums over the known voxels of the batch.
+    """1 - (2 sum(py) + 1) / (sum(p) + sum(y) + 1) of each class, [C]; sums over the whole batch, as released.
+
+    Voxels with `IGNORE` take no part.
 
     Args:
         p: class maps [B, C, ...], between 0 and 1.
