@@ -79,17 +79,10 @@ class RdlHolder(NetworkMethod):
 
     def build(self) -> nn.Module:
         """`unet`: kernels shared, a group norm per modality; `vid`: predicts full-set features."""
-        modalities, published = len(self.task.modalities), self.switches["network"] == "published"
         with initialised(self.seed, "unet/shared"):
-            unet = (
-                PublishedUNet(self.task.n_classes, modalities)
-                if published
-                else replace_instance_norms(
-                    UNet(1, self.task.n_classes, self.budget.widths),
-                    lambda channels: ModalityNorm(partial(group_norm, channels), modalities),
-                )
-            )
+            unet = self._unet()
         with initialised(self.seed, "rdl_holder/vid"):
+            published = self.switches["network"] == "published"
             vid = VariationalHead(PublishedUNet.bottleneck if published else self.budget.widths[-1])
         return nn.ModuleDict({"unet": unet, "vid": vid.requires_grad_(self.switches["vid_trainable"])})
 
@@ -117,6 +110,15 @@ class RdlHolder(NetworkMethod):
         if self.switches["answer"] == "self":
             return streams
         return _mean_of_available(streams, available).unsqueeze(1).expand_as(streams)
+
+    def _unet(self) -> nn.Module:
+        classes, modalities = self.task.n_classes, len(self.task.modalities)
+        if self.switches["network"] == "published":
+            return PublishedUNet(classes, modalities)
+        return replace_instance_norms(
+            UNet(1, classes, self.budget.widths),
+            lambda channels: ModalityNorm(partial(group_norm, channels), modalities),
+        )
 
     def _streams(
         self, net: nn.Module, image: Tensor, available: Tensor, *, decode: bool = True
