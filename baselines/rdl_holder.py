@@ -42,10 +42,10 @@ class RdlHolder(NetworkMethod):
             "detach_full": True,
             "subset_reduction": "mean",
             "unlabelled": False,
-            "answer": "self",
+            "output": "own",
         },
         "with_unlabelled": {"unlabelled": True},
-        "fused": {"answer": "fused"},
+        "fused": {"output": "fused"},
         "released": {
             "holder_axis": "depth",
             "output_activation": "sigmoid",
@@ -65,9 +65,9 @@ class RdlHolder(NetworkMethod):
         "detach_full": (True, False),
         "subset_reduction": ("mean", "sum"),
         "unlabelled": (False, True),
-        "answer": ("self", "fused"),
+        "output": ("own", "fused"),
     }
-    at_prediction = ("answer",)
+    at_prediction = ("output",)
     min_modalities = 2
     needs_pairs = True
 
@@ -104,10 +104,10 @@ class RdlHolder(NetworkMethod):
         return {key: self._reduced(values, len(drawn)) for key, values in parts.items() if values}
 
     def logits(self, net: nn.Module, image: Tensor, available: Tensor) -> Tensor:
-        """`self`: each modality's own logits; `fused`: the mean of the available ones, for all modalities."""
+        """`own`: each modality's own logits; `fused`: the mean of the available ones, for all modalities."""
         _, logits = self._streams(net, image, available)
         streams = torch.stack(logits, dim=1)
-        if self.switches["answer"] == "self":
+        if self.switches["output"] == "own":
             return streams
         return _mean_of_available(streams, available).unsqueeze(1).expand_as(streams)
 

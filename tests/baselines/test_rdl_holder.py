@@ -287,7 +287,7 @@ def test_without_divergences_it_is_late_fusion_with_shared_weights():
 
 def test_answers_of_the_two_readings_differ_and_share_the_training():
     card = method_card("rdl_holder")
-    assert card.at_prediction == ("answer",)
+    assert card.at_prediction == ("output",)
     assert (card.adapter_of("paper"), card.adapter_of("fused")) == ("native", "broadcast")
     own, fused = method(), method("fused")
     net, crops = own.build().eval(), batch()

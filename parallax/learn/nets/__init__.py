@@ -1,1 +1,1 @@
-"""Networks that are particular to one method."""
+"""Networks, and parts of them, that one method alone uses; one file per method."""
