@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from parallax.errors import ConfigError
 from parallax.learn.availability import where_available
+from parallax.learn.norms import replace_instance_norms
 
 
 @dataclass(frozen=True)
@@ -121,19 +122,10 @@ def make_norm(kind: str, channels: int) -> nn.Module:
 
 
 def replace_norms(network: nn.Module, kind: str) -> nn.Module:
-    """`network` with every `InstanceNorm3d` replaced in place by the layer of `kind`; other weights stay."""
-    if kind != "instance":
-        _replace(network, kind, {})
-    return network
-
-
-def _replace(module: nn.Module, kind: str, replaced: dict[nn.Module, nn.Module]) -> None:
-    # Blocks of the backbone refer to one layer twice (by name and in a sequence); both must get one new one.
-    for name, child in module._modules.items():
-        if isinstance(child, nn.InstanceNorm3d):
-            module._modules[name] = replaced.setdefault(child, make_norm(kind, child.num_features))
-        elif child is not None:
-            _replace(child, kind, replaced)
+    """`network` with every instance norm replaced in place by the layer of `kind`; other weights stay."""
+    if kind == "instance":
+        return network
+    return replace_instance_norms(network, lambda channels: make_norm(kind, channels))
 
 
 def conv_block(in_channels: int, out_channels: int, norm: str) -> nn.Sequential:
