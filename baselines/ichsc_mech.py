@@ -19,12 +19,10 @@ from parallax.learn.method import Cost
 from parallax.learn.nets.acquisition_text import FrozenTokens, Sentences, TokenEncoder, phrase_number
 from parallax.learn.nets.minilm import minilm_tokens
 from parallax.learn.nets.prompted import Answers, PromptedUNet, token_width
+from parallax.learn.nets.tokens import two_rates
 from parallax.learn.network_method import Batch, Clock, NetworkMethod
 from parallax.learn.networks import UNet, initialised
 from parallax.learn.outcome import OutcomeModel, simulated_outcomes, volume_and_side
-
-# Transformers do not stand the suite's peak rate of 2e-2; see the card for what was measured.
-_TRANSFORMER_RATE = 0.05
 
 _TASKS = ("supervised", "outcome", "alignment")
 
@@ -108,11 +106,7 @@ class IchscMech(NetworkMethod):
 
     def parameter_groups(self, net: nn.Module) -> list[dict[str, Any]]:
         """U-Net and what the masks enter by at the suite's rate, all else at a fraction of it."""
-        prompted = _prompted(net)
-        fast = [*prompted.unet.parameters(), *prompted.enter.parameters()]
-        known = {id(parameter) for parameter in fast}
-        slow = [parameter for parameter in net.parameters() if id(parameter) not in known]
-        return [{"params": fast}, {"params": slow, "lr_scale": _TRANSFORMER_RATE}]
+        return two_rates(net, _prompted(net).beside_the_unet())
 
     def loss(
         self, net: nn.Module, labelled: Batch, unlabelled: Batch | None, clock: Clock

@@ -14,11 +14,9 @@ from parallax.learn.availability import any_subset
 from parallax.learn.loss_forms import dice_rfnet, over_heads, wce
 from parallax.learn.losses import dice_ce
 from parallax.learn.nets.mmformer import MmFormer, Tokens, published_mmformer, suite_mmformer
+from parallax.learn.nets.tokens import two_rates
 from parallax.learn.network_method import Batch, Clock, NetworkMethod
 from parallax.learn.networks import initialised
-
-# Transformers do not stand the suite's peak rate of 2e-2; see the card for what was measured.
-_TRANSFORMER_RATE = 0.05
 
 
 class MmFormerMethod(NetworkMethod):
@@ -78,10 +76,7 @@ class MmFormerMethod(NetworkMethod):
     def parameter_groups(self, net: nn.Module) -> list[dict[str, Any]]:
         """Convolutions at the suite's rate, transformers at a fraction of it."""
         assert isinstance(net, MmFormer)
-        slow = net.transformers()
-        known = {id(parameter) for parameter in slow}
-        fast = [parameter for parameter in net.parameters() if id(parameter) not in known]
-        return [{"params": fast}, {"params": slow, "lr_scale": _TRANSFORMER_RATE}]
+        return two_rates(net, net.transformers())
 
     def loss(
         self,

@@ -101,6 +101,11 @@ class PromptedUNet(nn.Module):
         """The two vectors [B, D] of the alignment alone, for items without a label."""
         return self._vectors(self.unet.encode(image)[-1].mean(dim=(2, 3, 4)), *self.text(sentence))
 
+    def beside_the_unet(self) -> list[nn.Parameter]:
+        """Parameters of text, attention, mask path, outcome and alignment."""
+        parts = (self.text, self.attention, self.path, self.outcome, self.image_vector, self.text_vector)
+        return [parameter for part in parts for parameter in part.parameters()]
+
     def _vectors(self, average: Tensor, tokens: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         said = (~hidden).unsqueeze(2).to(tokens.dtype)
         mean = (tokens * said).sum(dim=1) / said.sum(dim=1)
