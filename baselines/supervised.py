@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from parallax.learn.losses import dice_ce
-from parallax.learn.network_method import Batch, Clock, NetworkMethod
-from parallax.learn.networks import UNet, initialised
+from parallax.learn.network_method import Batch, Clock
+from parallax.learn.per_modality import PerModality
 
 
-class Supervised(NetworkMethod):
+class Supervised(PerModality):
     """Independent networks: what a method that joins modalities or uses unlabelled cases has to beat."""
 
     name = "supervised"
@@ -21,22 +19,6 @@ class Supervised(NetworkMethod):
     adapter = "native"
     presets = {"paper": {}}  # noqa: RUF012 (read as a literal)
     no_released = "a baseline of this suite, without publication"
-
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
-        self.forward_passes_per_step = float(len(self.task.modalities))
-
-    def build(self) -> nn.Module:
-        """One network per modality, in the order of the task."""
-        nets = nn.ModuleList()
-        for modality in self.task.modality_names:
-            with initialised(self.seed, f"unet/{modality}"):
-                nets.append(UNet(1, self.task.n_classes, self.budget.widths))
-        return nets
-
-    def parameter_groups(self, net: nn.Module) -> list[dict[str, Any]]:
-        """One group per network, so that none has a say in how another is clipped."""
-        return [{"params": list(part.parameters())} for part in net.children()]
 
     def loss(
         self,

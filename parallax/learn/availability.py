@@ -1,8 +1,10 @@
-"""Which modalities a method is shown in a training step, where it learns to do without some of them."""
+"""Modalities that are absent: networks that never read them, and which ones a training step does without."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,6 +49,34 @@ def subsets(modalities: int) -> list[list[bool]]:
     """The 2^K - 1 non-empty subsets of K modalities, small ones first."""
     chosen = [c for size in range(1, modalities + 1) for c in combinations(range(modalities), size)]
     return [[k in some for k in range(modalities)] for some in chosen]
+
+
+def where_available(
+    inputs: Sequence[Any], available: Tensor, apply: Callable[[int, Sequence[Tensor]], list[Tensor]]
+) -> list[list[Tensor]]:
+    """`apply(k, inputs[k])` on the items that have modality k; zeros for the others, which are never read.
+
+    Args:
+        inputs: per modality one tensor [B, ...] or several of them.
+        available: bool [B, K].
+        apply: makes some tensors [N, ...] of (k, the rows [N, ...] of `inputs[k]`).
+    """
+    outputs: list[list[Tensor] | None] = []
+    for k, entry in enumerate(inputs):
+        tensors, rows = ([entry] if isinstance(entry, Tensor) else entry), available[:, k]
+        if bool(rows.all()):
+            outputs.append(apply(k, tensors))
+        elif bool(rows.any()):
+            outputs.append([_scatter(y, rows) for y in apply(k, [x[rows] for x in tensors])])
+        else:
+            outputs.append(None)
+    shapes = next(found for found in outputs if found is not None)
+    return [[torch.zeros_like(y) for y in shapes] if found is None else found for found in outputs]
+
+
+def _scatter(values: Tensor, rows: Tensor) -> Tensor:
+    full = values.new_zeros(len(rows), *values.shape[1:])
+    return full.index_put((rows.nonzero()[:, 0],), values)
 
 
 def _one(available: Tensor, generator: torch.Generator) -> Tensor:

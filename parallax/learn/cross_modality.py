@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parallax.errors import ConfigError
+from parallax.learn.availability import where_available
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class CollaborationNet(nn.Module):
             available: bool [B, K]; what is not available is never read.
             decoded: number of leading items that get logits; all by default.
         """
-        pyramids = self._where_available(images, available, self._encode)
+        pyramids = where_available(images, available, self._encode)
         features = tuple(pyramid[-1] for pyramid in pyramids)
         if decoded == 0:
             return Streams(features, (), available)
@@ -67,7 +68,7 @@ class CollaborationNet(nn.Module):
         attended = [self._of(self.attentions, k)(pyramid[-1]) for k, pyramid in enumerate(pyramids)]
         fused = self.fusion(attended)
         merged = [[*pyramid[:-1], own] for pyramid, own in zip(pyramids, fused, strict=True)]
-        logits = self._where_available(merged, available[:decoded], self._decode)
+        logits = where_available(merged, available[:decoded], self._decode)
         return Streams(features, tuple(z[0] for z in logits), available)
 
     def _encode(self, k: int, image: Sequence[Tensor]) -> list[Tensor]:
@@ -80,28 +81,6 @@ class CollaborationNet(nn.Module):
     @staticmethod
     def _of(modules: nn.ModuleList, k: int) -> Any:
         return modules[k % len(modules)]
-
-    @staticmethod
-    def _where_available(
-        inputs: Sequence[Any], available: Tensor, apply: Callable[[int, Sequence[Tensor]], list[Tensor]]
-    ) -> list[list[Tensor]]:
-        """`apply(k, inputs[k])` on the items that have modality k; zeros for the others."""
-        outputs: list[list[Tensor] | None] = []
-        for k, entry in enumerate(inputs):
-            tensors, rows = ([entry] if isinstance(entry, Tensor) else entry), available[:, k]
-            if bool(rows.all()):
-                outputs.append(apply(k, tensors))
-            elif bool(rows.any()):
-                outputs.append([_scatter(y, rows) for y in apply(k, [x[rows] for x in tensors])])
-            else:
-                outputs.append(None)
-        shapes = next(found for found in outputs if found is not None)
-        return [[torch.zeros_like(y) for y in shapes] if found is None else found for found in outputs]
-
-
-def _scatter(values: Tensor, rows: Tensor) -> Tensor:
-    full = values.new_zeros(len(rows), *values.shape[1:])
-    return full.index_put((rows.nonzero()[:, 0],), values)
 
 
 class BatchNormAlwaysTraining(nn.Module):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
+from parallax.case import IGNORE
 from parallax.learn.batch import Batch
 from parallax.learn.losses import dice_ce
 from parallax.learn.networks import UNet
@@ -40,3 +42,26 @@ def half_dice_ce(logits: Tensor, batch: Batch) -> Tensor:
     """
     assert batch.label is not None
     return 0.5 * dice_ce(logits.flatten(0, 1), batch.label.flatten(0, 1))
+
+
+def without_absent(values: Tensor, available: Tensor) -> Tensor:
+    """`values` [B, K, ...] with zeros where available [B, K] is False, whatever is there (even NaN)."""
+    if bool(available.all()):
+        return values
+    return values.where(available.view(*available.shape, *[1] * (values.ndim - 2)), 0.0)
+
+
+def reference_label(batch: Batch) -> Tensor:
+    """The label map [B, X, Y, Z] that a single map of an item learns from.
+
+    It is that of the first modality, the reference; where an item has none, that of the next one that has.
+    """
+    assert batch.label is not None
+    first = batch.labelled.int().argmax(dim=1)
+    return batch.label[torch.arange(len(first), device=first.device), first]
+
+
+def taught_alone(batch: Batch) -> Tensor:
+    """Label maps [B, K, X, Y, Z] for streams that see one modality each: `IGNORE` where that is absent."""
+    assert batch.label is not None
+    return batch.label.where(batch.available[:, :, None, None, None], IGNORE)

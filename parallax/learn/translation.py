@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from parallax.learn.networks import initialised
+
+Remember = Callable[[Tensor], Tensor]
 
 
 class _Residual(nn.Module):
@@ -58,16 +61,17 @@ class Generator(nn.Module):
 
 
 class PatchCritic(nn.Module):
-    """Tell real from translated crops, patch by patch: [B, 1, X, Y, Z] to [B, 1, X/8, Y/8, Z/8], no sigmoid.
+    """Tell real from translated crops, patch by patch: [B, C, X, Y, Z] to [B, 1, X/8, Y/8, Z/8], no sigmoid.
 
     Args:
         width: channels at half resolution (then 2 and 4 times as many); sizes are even, at least 6 voxels.
+        channels: C, of the images.
     """
 
-    def __init__(self, width: int = 8) -> None:
+    def __init__(self, width: int = 8, channels: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv3d(8, width, 1),
+            nn.Conv3d(8 * channels, width, 1),
             nn.LeakyReLU(0.2),
             nn.Conv3d(width, 2 * width, 3, stride=2, padding=1),
             nn.InstanceNorm3d(2 * width, affine=True),
@@ -121,36 +125,52 @@ def cycle_loss(back: Tensor, original: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Translated:
-    """Both translations [B, 1, ...] of one step and the losses that come with them (unweighted)."""
+    """Both translations [B, C, ...] of one step and the losses that come with them (unweighted)."""
 
     first_to_second: Tensor
     second_to_first: Tensor
     losses: dict[str, Tensor]
 
 
-class Alignment(nn.Module):
-    """Two generators and two critics between a first and a second modality (the CycleGAN scheme).
+class CycleGan(nn.Module):
+    """Two generators and two critics between a first and a second domain.
 
     Args:
-        seed: seed of the run.
-        key: name of the pair; initial weights depend on (seed, key) only.
-        width: channels of all four networks.
+        to_second: generator, images [B, C, ...] of the first domain to the second.
+        to_first: the reverse.
+        critic_first: patch scores of images of the first domain.
+        critic_second: of the second.
     """
 
-    def __init__(self, seed: int, key: str, *, width: int = 8) -> None:
+    def __init__(
+        self, to_second: nn.Module, to_first: nn.Module, critic_first: nn.Module, critic_second: nn.Module
+    ) -> None:
         super().__init__()
-        with initialised(seed, f"alignment/{key}"):
-            self.to_second, self.to_first = Generator(width), Generator(width)
-            self.critic_first, self.critic_second = PatchCritic(width), PatchCritic(width)
+        self.to_second, self.to_first = to_second, to_first
+        self.critic_first, self.critic_second = critic_first, critic_second
 
     def forward(
-        self, first: Tensor, second: Tensor, *, adversarial: bool = True, cycle: bool = True
+        self,
+        first: Tensor,
+        second: Tensor,
+        *,
+        adversarial: bool = True,
+        cycle: bool = True,
+        remember: tuple[Remember, Remember] | None = None,
     ) -> Translated:
-        """Translate `first` and `second` ([B, 1, ...], any B each); a loss that is off is not computed.
+        """Translate `first` and `second` ([B, C, ...], any B each); a loss that is off is not computed.
 
         Keys of the losses: `adversarial` (both generators; critics frozen), `critic` (both critics; images
         detached), `cycle` (both directions). They touch disjoint parameters or add up as in the joint
         objective, so one sum and one optimiser step is the exact simultaneous update.
+
+        Args:
+            first: images of the first domain.
+            second: images of the second domain.
+            adversarial: whether the losses of generators and critics are computed.
+            cycle: whether the cycle loss is.
+            remember: what the critics of the first and second domain are shown for new translations; the
+                translations themselves by default.
         """
         fake_second, fake_first = self.to_second(first), self.to_first(second)
         losses: dict[str, Tensor] = {}
@@ -158,8 +178,11 @@ class Alignment(nn.Module):
             losses["adversarial"] = adversarial_loss(self.critic_second, fake_second) + adversarial_loss(
                 self.critic_first, fake_first
             )
-            losses["critic"] = critic_loss(self.critic_second, second, fake_second) + critic_loss(
-                self.critic_first, first, fake_first
+            shown_first, shown_second = fake_first, fake_second
+            if remember is not None:
+                shown_first, shown_second = remember[0](fake_first), remember[1](fake_second)
+            losses["critic"] = critic_loss(self.critic_second, second, shown_second) + critic_loss(
+                self.critic_first, first, shown_first
             )
         if cycle:
             losses["cycle"] = cycle_loss(self.to_first(fake_second), first) + cycle_loss(
@@ -174,3 +197,17 @@ class Alignment(nn.Module):
     def critic_parameters(self) -> list[nn.Parameter]:
         """Parameters of the two critics."""
         return [*self.critic_first.parameters(), *self.critic_second.parameters()]
+
+
+class Alignment(CycleGan):
+    """The small generators and critics of this file between two modalities.
+
+    Args:
+        seed: seed of the run.
+        key: name of the pair; initial weights depend on (seed, key) only.
+        width: channels of all four networks.
+    """
+
+    def __init__(self, seed: int, key: str, *, width: int = 8) -> None:
+        with initialised(seed, f"alignment/{key}"):
+            super().__init__(Generator(width), Generator(width), PatchCritic(width), PatchCritic(width))

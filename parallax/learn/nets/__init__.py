@@ -1,1 +1,1 @@
-"""Networks that one method brings along: the parts that the other rooms of `learn` do not share."""
+"""Networks, and parts of them, that one method alone uses; one file per method."""
