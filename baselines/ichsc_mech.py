@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from parallax.case import Budget, Task, TrainView
 from parallax.learn.alignment import global_alignment
 from parallax.learn.availability import drop_modalities
-from parallax.learn.fusion import half_dice_ce
+from parallax.learn.fusion import half_dice_ce, without_absent
 from parallax.learn.method import Cost
 from parallax.learn.nets.acquisition_text import FrozenTokens, Sentences, TokenEncoder, phrase_number
 from parallax.learn.nets.minilm import minilm_tokens
@@ -113,31 +113,20 @@ class IchscMech(NetworkMethod):
     ) -> dict[str, Tensor]:
         """(CE + Dice) / 2, cross-entropy of the outcome, InfoNCE between image and text."""
         seen = self._seen(labelled, clock, "modality_dropout")
-        said = self.sentences.number(seen, self._about_label(labelled))
-        answers: Answers = _prompted(net)(_only(labelled.image, seen), said, prompted=self.switches["prompt"])
-        logits = answers.logits.unflatten(1, (seen.shape[1], -1))  # type: ignore[no-untyped-call]
+        answers, logits = self._answers(net, labelled.image, seen, self._about_label(labelled))
         terms = {"supervised": half_dice_ce(logits, labelled)}
         known = [i for i, case in enumerate(labelled.cases) if case in self._outcomes]
         if known and self.switches["lambda_outcome"]:
             target = answers.outcome.new_tensor([self._outcomes[labelled.cases[i]] for i in known])
             terms["outcome"] = F.binary_cross_entropy_with_logits(answers.outcome[known], target)
         if self.switches["lambda_alignment"]:
-            image, text = answers.image, answers.text
-            if unlabelled is not None:
-                more = self._seen(unlabelled, clock, "modality_dropout/unlabelled")
-                vectors = _prompted(net).look(_only(unlabelled.image, more), self.sentences.number(more))
-                image, text = torch.cat((image, vectors[0])), torch.cat((text, vectors[1]))
-            terms["alignment"] = global_alignment(image, text)
+            terms["alignment"] = self._alignment(net, answers, unlabelled, clock)
         weights = self._weights(net)
         return {term: weights[term] * value for term, value in terms.items()}
 
     def logits(self, net: nn.Module, image: Tensor, available: Tensor) -> Tensor:
         """One head per modality; the sentence lists what is available and says nothing of a label."""
-        answers: Answers = _prompted(net)(
-            _only(image, available), self.sentences.number(available), prompted=self.switches["prompt"]
-        )
-        heads = (image.shape[1], -1)
-        return answers.logits.unflatten(1, heads)  # type: ignore[no-untyped-call,no-any-return]
+        return self._answers(net, image, available)[1]
 
     @torch.no_grad()
     def after_step(self, net: nn.Module, clock: Clock) -> None:
@@ -145,6 +134,23 @@ class IchscMech(NetworkMethod):
         if self.switches["task_weights"] == "learned" and clock.step + 1 == clock.steps:
             weights = {term: round(float(weight), 3) for term, weight in self._weights(net).items()}
             logging.getLogger(__name__).info("ichsc_mech: weights of the loss terms %s", weights)
+
+    def _answers(
+        self, net: nn.Module, image: Tensor, seen: Tensor, phrase: Tensor | None = None
+    ) -> tuple[Answers, Tensor]:
+        """All answers, and the logits by head [B, K, C, X, Y, Z]."""
+        sentence = self.sentences.number(seen, phrase)
+        answers = _prompted(net)(without_absent(image, seen), sentence, prompted=self.switches["prompt"])
+        return answers, answers.logits.unflatten(1, (image.shape[1], -1))
+
+    def _alignment(self, net: nn.Module, answers: Answers, unlabelled: Batch | None, clock: Clock) -> Tensor:
+        image, text = answers.image, answers.text
+        if unlabelled is not None:
+            seen = self._seen(unlabelled, clock, "modality_dropout/unlabelled")
+            shown = without_absent(unlabelled.image, seen)
+            more = _prompted(net).look(shown, self.sentences.number(seen))
+            image, text = torch.cat((image, more[0])), torch.cat((text, more[1]))
+        return global_alignment(image, text)
 
     def _weights(self, net: nn.Module) -> Mapping[str, Any]:
         if self.switches["task_weights"] == "learned":
@@ -166,11 +172,6 @@ class IchscMech(NetworkMethod):
     def _about_label(self, batch: Batch) -> Tensor:
         numbers = [self._phrases.get(case, 0) for case in batch.cases]
         return torch.tensor(numbers, device=batch.image.device)
-
-
-def _only(image: Tensor, seen: Tensor) -> Tensor:
-    """[B, K, X, Y, Z] with zeros where `seen` [B, K] is False; what an absent modality holds is not read."""
-    return torch.where(seen[:, :, None, None, None], image, 0.0)
 
 
 def _prompted(net: nn.Module) -> PromptedUNet:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from parallax.case import IGNORE, Budget, Task
+from parallax.case import Budget, Task
 from parallax.learn.availability import any_subset
+from parallax.learn.fusion import reference_label, taught_alone, without_absent
 from parallax.learn.loss_forms import dice_rfnet, over_heads, wce
 from parallax.learn.losses import dice_ce
 from parallax.learn.nets.mmformer import MmFormer, Tokens, published_mmformer, suite_mmformer
@@ -34,12 +35,12 @@ class MmFormerMethod(NetworkMethod):
             "modality_dropout": True,
             "dropout": 0.1,
             "segmentation_loss": "published",
-            "maps": "per_modality",
+            "answer": "heads",
             "output": "fused",
         },
         "released": {"token_reshape": "released"},
         "own": {"output": "own"},
-        "broadcast": {"maps": "one"},
+        "broadcast": {"answer": "one_map"},
     }
     preset_adapters: ClassVar[Mapping[str, str]] = {"own": "native", "broadcast": "broadcast"}
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
@@ -48,7 +49,7 @@ class MmFormerMethod(NetworkMethod):
         "key_mask": (False, True),
         "modality_dropout": (True, False),
         "segmentation_loss": ("suite", "published"),
-        "maps": ("per_modality", "one"),
+        "answer": ("heads", "one_map"),
         "output": ("fused", "own"),
     }
     at_prediction = ("output",)
@@ -65,7 +66,7 @@ class MmFormerMethod(NetworkMethod):
     def build(self) -> MmFormer:
         """The network. Positions fit the patch; other sizes interpolate them."""
         modalities, classes = len(self.task.modalities), self.task.n_classes
-        maps = modalities if self.switches["maps"] == "per_modality" else 1
+        maps = modalities if self.switches["answer"] == "heads" else 1
         with initialised(self.seed, "mmformer"):
             if self.switches["network"] == "published":
                 return published_mmformer(modalities, classes, self._tokens(512, 16), maps)
@@ -93,13 +94,13 @@ class MmFormerMethod(NetworkMethod):
             seen = any_subset(seen, clock.generator("modality_dropout"))
         pyramids = net.encode(labelled.image, labelled.available)
         *coarse, fused = net.fused(pyramids, seen, all_levels=True)
-        target = labelled.label if self.switches["maps"] == "per_modality" else _first_known(labelled)
-        absent = ~labelled.available[:, :, None, None, None]
-        alone = labelled.label.masked_fill(absent, IGNORE)
+        target = labelled.label
+        if self.switches["answer"] == "one_map":
+            target = reference_label(labelled).unsqueeze(1)
         return {
             "fused": self._segmentation(fused, target),
             "coarse": torch.stack([self._segmentation(logits, target) for logits in coarse]).sum(),
-            "auxiliary": self._each(net.own(pyramids), alone),
+            "auxiliary": self._each(net.own(pyramids), taught_alone(labelled)),
         }
 
     def logits(self, net: nn.Module, image: Tensor, available: Tensor) -> Tensor:
@@ -107,7 +108,7 @@ class MmFormerMethod(NetworkMethod):
         assert isinstance(net, MmFormer)
         pyramids = net.encode(image, available)
         if self.switches["output"] == "own":
-            return torch.where(available[:, :, None, None, None, None], net.own(pyramids), 0.0)
+            return without_absent(net.own(pyramids), available)
         fused = net.fused(pyramids, available, all_levels=False)[-1]
         return fused.expand(-1, image.shape[1], -1, -1, -1, -1)
 
@@ -130,10 +131,3 @@ class MmFormerMethod(NetworkMethod):
             mixed=self.switches["token_reshape"] == "released",
             key_mask=bool(self.switches["key_mask"]),
         )
-
-
-def _first_known(batch: Batch) -> Tensor:
-    """[B, 1, X, Y, Z]: of each item the mask of the first modality that carries one."""
-    assert batch.label is not None
-    first = batch.labelled.float().argmax(dim=1)
-    return batch.label[torch.arange(len(first), device=first.device), first].unsqueeze(1)

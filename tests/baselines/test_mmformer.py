@@ -49,7 +49,7 @@ def total(method, batch):
         {"modality_dropout": False},
         {"dropout": 0.0},
         {"segmentation_loss": "suite"},
-        {"maps": "one"},
+        {"answer": "one_map"},
     ],
 )
 def test_each_switch_of_training_changes_the_loss(budget, batch, change):

@@ -11,11 +11,11 @@ from itertools import pairwise
 from typing import Literal, cast
 
 import torch
-from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import Tensor, nn
 
+from parallax.learn.fusion import without_absent
 from parallax.learn.nets.tokens import GridPositions, to_map, to_tokens
-from parallax.learn.networks import BACKGROUND_LOGIT, TrilinearUpsample, UNet
+from parallax.learn.networks import TrilinearUpsample, UNet, favour_background, he_initialise
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class MmFormer(nn.Module):
     def __init__(self, parts: Parts, tokens: Tokens, *, classes: int, maps: int) -> None:
         super().__init__()
         modalities, coarsest = len(parts.encoders), parts.widths[-1]
-        self._tokens, self._maps = tokens, (maps, classes)
+        self._tokens = tokens
         self.encoders = nn.ModuleList(parts.encoders)
         self.fusing, self.auxiliary = parts.fusing, parts.auxiliary
         self.intra = nn.ModuleList(_layer(tokens) for _ in range(modalities))
@@ -95,7 +95,7 @@ class MmFormer(nn.Module):
             image: [B, K, X, Y, Z].
             available: bool [B, K].
         """
-        image = torch.where(available[:, :, None, None, None], image, 0.0)
+        image = without_absent(image, available)
         return [list(encoder(image[:, k : k + 1])) for k, encoder in enumerate(self.encoders)]
 
     def own(self, pyramids: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -114,7 +114,7 @@ class MmFormer(nn.Module):
             One tensor per level, coarse to fine, each at full size; without `all_levels` the finest alone.
         """
         *levels, coarsest = [torch.stack(level, dim=1) for level in zip(*pyramids, strict=True)]
-        skips = [_only(level, seen).flatten(1, 2) for level in levels]
+        skips = [without_absent(level, seen).flatten(1, 2) for level in levels]
         skips.append(self._across(coarsest, seen))
         merged = [merge(skip) for merge, skip in zip(self.merges, skips, strict=True)]
         features = self.fusing(merged)
@@ -129,7 +129,7 @@ class MmFormer(nn.Module):
             intra(to_tokens(into(coarsest[:, k])) + where[k])
             for k, (intra, into) in enumerate(zip(self.intra, self.into, strict=True))
         ]
-        tokens = _only(torch.stack(within, dim=1), seen)  # [B, K, N, D]
+        tokens = without_absent(torch.stack(within, dim=1), seen)  # [B, K, N, D]
         count = tokens.shape[2]
         hidden = ~seen.repeat_interleave(count, dim=1) if self._tokens.key_mask else None
         across = self.inter(tokens.flatten(1, 2) + torch.cat(where, dim=1), src_key_padding_mask=hidden)
@@ -160,17 +160,12 @@ class Head(nn.Module):
         super().__init__()
         self.scores = nn.Conv3d(width, maps * classes, 1)
         self.upsample = nn.Sequential(*(TrilinearUpsample() for _ in range(doublings)))
-        self._maps = (maps, classes)
-
-    def start_as_background(self) -> None:
-        """Set the biases so that every voxel is background with a high probability."""
-        with torch.no_grad():
-            self.scores.bias.zero_().view(self._maps)[:, 0] = BACKGROUND_LOGIT  # type: ignore[union-attr]
+        self.maps, self._shape = maps, (maps, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, width, x, y, z] to [B, maps, C, X, Y, Z]."""
         logits: Tensor = self.upsample(self.scores(x))
-        return logits.unflatten(1, self._maps)  # type: ignore[no-untyped-call,no-any-return]
+        return logits.unflatten(1, self._shape)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def suite_mmformer(
@@ -181,7 +176,7 @@ def suite_mmformer(
     fusing, auxiliary = (SuiteDecoder(UNet(1, classes, widths)) for _ in range(2))
     net = MmFormer(Parts(encoders, fusing, auxiliary, tuple(widths), 1), tokens, classes=classes, maps=maps)
     for part in (net.into, net.out_of, net.merges, net.heads, net.auxiliary_head):
-        part.apply(PlainConvUNet.initialize)
+        part.apply(he_initialise)
     return _background_first(net)
 
 
@@ -284,13 +279,8 @@ def _layer(tokens: Tokens) -> nn.TransformerEncoderLayer:
     return layer
 
 
-def _only(x: Tensor, seen: Tensor) -> Tensor:
-    """[B, K, ...] with zeros where `seen` [B, K] is False."""
-    return torch.where(seen.reshape(*seen.shape, *(1,) * (x.ndim - 2)), x, 0.0)
-
-
 def _background_first(net: MmFormer) -> MmFormer:
     for module in net.modules():
         if isinstance(module, Head):
-            module.start_as_background()
+            favour_background(module.scores, module.maps)
     return net

@@ -52,7 +52,7 @@ def test_published_sizes(published):
 
 def test_published_network_has_four_coarser_maps_at_full_size(published):
     image = torch.zeros(1, 4, 32, 32, 32, device="meta")
-    seen = torch.ones(1, 4, dtype=torch.bool, device="meta")
+    seen = torch.ones(1, 4, dtype=torch.bool)
     pyramids = published.encode(image, seen)
     assert [tuple(x.shape[1:3]) for x in pyramids[0]] == [(8, 32), (16, 16), (32, 8), (64, 4), (128, 2)]
     levels = published.fused(pyramids, seen, all_levels=True)
