@@ -34,6 +34,8 @@ class MeanTeacher(NetworkMethod):
         },
         "released": {"ramp_stairs": 200},
     }
+    choices = {"predict_with": ("student", "teacher")}  # noqa: RUF012 (read as a literal)
+    at_prediction = ("predict_with",)
     needs_pairs = True
     uses_unlabelled = True
     forward_passes_per_step = 3.0  # student on labelled, student and teacher on unlabelled

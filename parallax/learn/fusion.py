@@ -27,8 +27,8 @@ class EarlyFusion(nn.Module):
 
     def forward(self, image: Tensor, available: Tensor) -> Tensor:
         """Logits [B, K, C, X, Y, Z] of image [B, K, X, Y, Z] and available [B, K]."""
-        if not bool(available.all()):
-            image = image * available[:, :, None, None, None]
+        if not bool(available.all()):  # chosen, not multiplied: what an absent modality holds may be NaN
+            image = image.where(available[:, :, None, None, None], 0.0)
         logits: Tensor = self.unet(image)
         return logits.unflatten(1, self._heads)  # type: ignore[no-untyped-call,no-any-return]
 
