@@ -1,0 +1,1 @@
+"""Networks that are particular to one method."""
