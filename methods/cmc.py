@@ -14,8 +14,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from parallax.case import Budget, Pairing, Task
+from parallax.case import Budget, Pairing, Prediction, Task, TestView
+from parallax.data.frame import native_label_maps
 from parallax.errors import ConfigError
+from parallax.learn.as_released import released_scores
 from parallax.learn.attention import ChannelAttention, Fusion
 from parallax.learn.batch import Batch
 from parallax.learn.consistency import (
@@ -62,6 +64,9 @@ class CMC(NetworkMethod):
             "pairing": "paired_item",
             "lr_epoch0_zero": False,
             "supervised_loss": "suite",
+            "collaboration": True,
+            "test_orientation": "ras",
+            "inference": "suite",
         },
         "released": {
             "share_networks": True,
@@ -80,6 +85,11 @@ class CMC(NetworkMethod):
             "unsup_schedule": "head_ramps_gate70",
             "pairing": "independent_shuffle",
             "lr_epoch0_zero": True,
+        },
+        "released_evaluation": {
+            "based_on": "released",
+            "test_orientation": "as_saved",
+            "inference": "squeeze",
         },
     }
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
@@ -102,7 +112,11 @@ class CMC(NetworkMethod):
         "pairing": ("paired_item", "independent_shuffle"),
         "lr_epoch0_zero": (False, True),
         "supervised_loss": ("suite", "squared_dice_ce"),
+        "collaboration": (True, False),
+        "test_orientation": ("ras", "as_saved"),
+        "inference": ("suite", "squeeze"),
     }
+    at_prediction = ("test_orientation", "inference")
 
     def __init__(
         self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
@@ -125,6 +139,8 @@ class CMC(NetworkMethod):
         for name in ("shared",) if s["share_networks"] else names:
             with initialised(self.seed, f"unet/{name}"):
                 backbones.append(self._backbone())
+        if not s["collaboration"]:
+            return CollaborationNet(backbones, [nn.Identity()], nn.Identity())
         attentions = [ChannelAttention(s["mia_weighting"], s["mia_energy"]) for _ in backbones]
         with initialised(self.seed, "cmc/fusion"):
             fusion = Fusion(
@@ -160,6 +176,25 @@ class CMC(NetworkMethod):
         """Logits [B, K, C, X, Y, Z] of `image` [B, K, X, Y, Z], each modality from its own decoder."""
         streams: Streams = net([image[:, k : k + 1] for k in range(image.shape[1])], available)
         return torch.stack(streams.logits, dim=1)
+
+    def predict(self, view: TestView) -> Prediction:
+        """Segment one case, with the mistakes of the release's evaluation where the switches ask for them."""
+        as_saved, squeeze = (
+            self.switches["test_orientation"] == "as_saved",
+            self.switches["inference"] == "squeeze",
+        )
+        if not (as_saved or squeeze):
+            return super().predict(view)
+        net = self._network().eval()
+        scores = released_scores(
+            lambda x, a: self.logits(net, x, a),
+            view,
+            self.budget,
+            self.device,
+            as_saved=as_saved,
+            squeeze=squeeze,
+        )
+        return native_label_maps(scores, view)
 
     def after_step(self, net: nn.Module, clock: Clock) -> None:
         """Undo the first step where the release has a learning rate of 0 in its first epoch."""

@@ -169,7 +169,8 @@ def _no_nan(row: dict[str, Any]) -> dict[str, Any]:
 def _needs(card: Any) -> str:
     parts = [f"{card.min_modalities} modalities"] if card.min_modalities > 1 else []
     parts += ["one patient per case"] if card.needs_pairs else []
-    parts += ["unlabelled cases"] if card.uses_unlabelled else []
+    semi = card.uses_unlabelled or any(p.get("unlabelled") for p in card.presets.values())
+    parts += ["unlabelled cases"] if semi else []
     return ", ".join(parts) or "labels" if not card.control else "control"
 
 

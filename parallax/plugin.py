@@ -11,7 +11,7 @@ import difflib
 import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,33 @@ class MethodCard:
     needs_truth: bool = False
     needs_every_label: bool = False
     no_released: str = ""
+
+    def trained_as(self, preset: str) -> str:
+        """The first preset that is trained like this one: they differ in nothing but `at_prediction`."""
+        wanted = self._training(preset)
+        return next(name for name in self.presets if self._training(name) == wanted)
+
+    def _training(self, preset: str) -> dict[str, Any]:
+        return {key: value for key, value in self.presets[preset].items() if key not in self.at_prediction}
+
+    def with_presets(self, presets: Mapping[str, Mapping[str, Any]]) -> MethodCard:
+        """This card with presets of a configuration, which say only what differs from the first preset.
+
+        Raises `ConfigError` for a name that is taken and for an unknown switch or value.
+        """
+        for name in presets:
+            if name in self.presets:
+                raise ConfigError(
+                    f"Method {self.name!r} has a preset {name!r} of its own",
+                    where=f"presets.{self.name}.{name}",
+                    expected=f"a name that is none of {', '.join(self.presets)}",
+                    found=name,
+                    remedy="choose another name",
+                )
+        whole = _whole({**self.presets, **presets})
+        for name in presets:
+            check_switches(self.name, whole[name], self.presets, self.choices)
+        return replace(self, presets=whole)
 
     def adapter_of(self, preset: str) -> str:
         """The output adapter of this preset."""
@@ -201,9 +228,24 @@ def _literals(node: ast.ClassDef) -> dict[str, Any]:
 
 
 def _whole(presets: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Every preset with all its switches: a file says of the second and later ones only what differs."""
-    first = next(iter(presets.values()))
-    return {name: {**first, **switches} for name, switches in presets.items()}
+    """Every preset with all its switches: a later one says only what differs from the first one.
+
+    `based_on` names another preset that was described before and that it differs from instead.
+    """
+    first, whole = next(iter(presets)), dict[str, dict[str, Any]]()
+    for name, switches in presets.items():
+        base = str(switches.get("based_on", first))
+        if base != name and base not in whole:
+            raise ConfigError(
+                f"Preset {name!r} is based on {base!r}, which is not there",
+                where=f"preset {name}, based_on",
+                expected=f"one of {', '.join(whole)}",
+                found=base,
+                remedy="name a preset that stands before it",
+            )
+        own = {key: value for key, value in switches.items() if key != "based_on"}
+        whole[name] = {**whole.get(base, {}), **own}
+    return whole
 
 
 def _broken(path: Path, expected: str, found: str) -> PluginError:

@@ -67,3 +67,28 @@ def test_a_later_preset_says_only_what_differs_from_the_first(root):
     text = GOOD.replace('{"paper": {"weight": 0.5}}', '{"paper": {"a": 1, "b": 2}, "off": {"b": 0}}')
     path.write_text(text)
     assert method_card("mine", root).presets == {"paper": {"a": 1, "b": 2}, "off": {"a": 1, "b": 0}}
+
+
+def test_presets_that_differ_in_prediction_alone_are_trained_once(root):
+    presets = '{"paper": {"a": 1, "out": "x"}, "y": {"out": "y"}, "b": {"a": 2}, "by": {"a": 2, "out": "y"}}'
+    text = GOOD.replace('{"paper": {"weight": 0.5}}', f'{presets}\n    at_prediction = ("out",)')
+    (root / "baselines" / "mine.py").write_text(text)
+    card = method_card("mine", root)
+    assert [card.trained_as(name) for name in card.presets] == ["paper", "paper", "b", "b"]
+
+
+def test_presets_of_a_configuration_are_checked(root):
+    text = GOOD.replace("other = open", 'choices = {"weight": (0.5, 1.0)}')
+    (root / "baselines" / "mine.py").write_text(text)
+    card = method_card("mine", root)
+    assert card.with_presets({"heavy": {"weight": 1.0}}).presets["heavy"] == {"weight": 1.0}
+    made = card.with_presets({"heavy": {"weight": 1.0}, "same": {"based_on": "heavy"}})
+    assert made.presets["same"] == {"weight": 1.0}
+    for presets, message in (
+        ({"paper": {}}, "preset 'paper' of its own"),
+        ({"x": {"wait": 1}}, "did you mean 'weight'"),
+        ({"x": {"weight": 2}}, "weight = 2"),
+        ({"x": {"based_on": "y"}}, "based on 'y'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            card.with_presets(presets)

@@ -26,17 +26,20 @@ from parallax.data.store import (
 )
 from parallax.data.volumes import write_volume
 from parallax.learn.method import Cost, Method
-from parallax.plugin import load_method, method_card, preset_switches
+from parallax.plugin import load_method, method_card
 
 OK: Mapping[str, str] = {"status": "ok", "reason": ""}
 
 
 @dataclass(frozen=True)
 class Job:
-    """Which method, as what, and on what device (`auto`, `cpu`, `cuda`, `cuda:1`) with how many threads."""
+    """Which method, as what, and on what device (`auto`, `cpu`, `cuda`, `cuda:1`) with how many threads.
+
+    `switches` are those in which it differs from the first preset of the method.
+    """
 
     method: str
-    preset: str
+    switches: Mapping[str, Any]
     seed: int
     budget: Budget
     device: str = "cpu"
@@ -45,11 +48,10 @@ class Job:
     def make(self, task: Task) -> Method:
         """The method, ready for `fit` or `load`."""
         card = method_card(self.method)
-        switches = preset_switches(card, self.preset)
         return load_method(self.method)(
             task,
             self.budget,
-            switches=switches,
+            switches=self.switches,
             seed=self.seed,
             device="cpu" if card.control else self._device(),
         )
@@ -91,6 +93,14 @@ def train_job(job: Job, view_folder: Path, scratch: Path, model: Path, cost: Pat
     write_json(outcome, status)
     if outcome is OK:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def reuse_job(trained: Path, model: Path, cost: Path, status: Path) -> None:
+    """Take over a run that was trained in the same way: its weights, what it cost and how it ended."""
+    with fresh_folder(model) as folder:
+        shutil.copytree(trained / "model", folder, dirs_exist_ok=True)
+    write_json(read_json(trained / "cost.json"), cost)
+    write_json(read_json(trained / "status.json"), status)
 
 
 def predict_job(

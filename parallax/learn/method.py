@@ -36,7 +36,7 @@ class Method(ABC):
         source: paper and repository@commit that it was checked against.
         adapter: `broadcast`, `heads` or `native` (see `parallax.case.Adapter`).
         presets: preset name to switches; `paper` comes first and is the default, the others say only what
-            differs from it.
+            differs from it, or from the preset that they name as `based_on`.
         choices: switch to the values that it may have; a switch that is not listed may have any.
         at_prediction: switches that matter only when a case is segmented. Presets that differ in nothing else
             are trained once and share the weights.

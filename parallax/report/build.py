@@ -63,6 +63,7 @@ def build_report(
     tables = build(_inputs(run_dir, config, published, claims))
     pictures = read_pictures(run_dir / "figures")
     shared, overview = common_notes(tables.overview)
+    presets_notes, presets = common_notes(tables.presets)
     environment = Environment(
         loader=PackageLoader("parallax.report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -79,6 +80,8 @@ def build_report(
         tables=tables,
         overview=overview,
         overview_notes=shared,
+        presets=presets,
+        presets_notes=presets_notes,
         curves=[p for p in pictures if not p.name.startswith("case_")],
         sections=_sections(tables, pictures),
         costs=_cost_table(tables),

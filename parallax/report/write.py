@@ -24,6 +24,7 @@ from parallax.tables.per_condition import (
     mean_costs,
     overview_tables,
 )
+from parallax.tables.presets import compare_presets, preset_tables
 from parallax.tables.published import published_table
 from parallax.tables.render import print_tables, to_frame, to_latex, to_markdown
 from parallax.tables.sourced import read_published
@@ -69,6 +70,8 @@ class Tables:
     compared: list[Table]
     ranks: list[Table]
     trend: list[Table]
+    presets_compared: list[Comparisons]
+    presets: list[Table]
     verdicts: list[Verdict]
     claims: Table
 
@@ -89,6 +92,7 @@ def build(inputs: TableInputs) -> Tables:
     verdicts = judge(read_claims(inputs.claims) if inputs.claims else [], scores, context)
     published = read_published(inputs.published) if inputs.published else []
     comparisons, found = compare(scores, context), trends(scores, context)
+    presets = compare_presets(scores, context)
     methods = [*set(scores["method"]), *(context.title(name) for name in set(scores["method"]))]
     return Tables(
         context=context,
@@ -107,6 +111,8 @@ def build(inputs: TableInputs) -> Tables:
         compared=comparison_tables(comparisons, lines, context),
         ranks=rank_tables(comparisons, lines, context),
         trend=trend_tables(found, lines, context),
+        presets_compared=presets,
+        presets=preset_tables(presets, lines, context),
         verdicts=verdicts,
         claims=claims_table(verdicts, context),
     )
@@ -116,19 +122,20 @@ def write_all(tables: Tables, folder: Path) -> None:
     """Write every group of tables as Markdown and LaTeX, and the numbers behind them as CSV.
 
     A group without tables is left out: `given` where no modality was, `statistics` with a single method,
-    `claims` without a file of claims.
+    `presets` where no method has several, `claims` without a file of claims.
     """
     groups = {
         "overview": (tables.overview, "Dice of every method at every condition"),
         "main": (tables.main, "Every method at every condition, with what it cost"),
         "full": (tables.full, "Every structure in every modality"),
         "statistics": (tables.statistics, "Which differences hold"),
+        "presets": (tables.presets, "What each preset changes"),
         "claims": ([tables.claims] if tables.verdicts else [], "Claims of the literature"),
         "given": (tables.given, "What is left when modalities are missing"),
         "excluded": ([tables.excluded], "What was skipped and what failed"),
         "published": ([tables.published], "Published numbers"),
     }
-    optional = ("claims", "given", "statistics")
+    optional = ("claims", "given", "presets", "statistics")
     for name, (group, title) in groups.items():
         if name in optional and not group:
             continue
@@ -141,6 +148,8 @@ def write_all(tables: Tables, folder: Path) -> None:
     if tables.statistics:
         _write_csv(compared_frame(tables.comparisons), folder / "statistics.csv")
         _write_csv(ranked_frame(tables.comparisons), folder / "ranks.csv")
+    if tables.presets:
+        _write_csv(compared_frame(tables.presets_compared), folder / "presets.csv")
     if tables.trend:
         _write_csv(trend_frame(tables.trends), folder / "trends.csv")
     if tables.verdicts:

@@ -109,6 +109,9 @@ class RunConfig(_Strict):
     data: str | None = None
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], DatasetConfig] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
+    presets: dict[str, dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Any]]] = Field(
+        default_factory=dict
+    )
     reference: str = "nnunet"
     conditions: list[Condition] = Field(min_length=1)
     misalignments: dict[str, Misalignment] = Field(default_factory=dict)

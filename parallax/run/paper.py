@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from parallax.errors import DataError
-from parallax.plugin import method_cards, plugin_root
+from parallax.plugin import plugin_root
 from parallax.run.config import RunConfig, resolve
 from parallax.run.experiment import PUBLISHED
 from parallax.run.plan import expand_methods
+from parallax.run.setup import cards_of
 from parallax.tables.sourced import read_published
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def make_paper(config: RunConfig) -> Paper:
     experiment = config.experiment
     assert experiment is not None
     dataset = experiment.dataset or ""
-    pairs = expand_methods(config.methods, method_cards())
+    pairs = expand_methods(config.methods, cards_of(config))
     return Paper(
         run=config.run,
         title=config.title or config.run,

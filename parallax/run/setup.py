@@ -20,7 +20,14 @@ from parallax.errors import ConfigError, DataError
 from parallax.perturb.annotation import FULL
 from parallax.perturb.labels import label_subsets, labels_name
 from parallax.perturb.level import read_level
-from parallax.plugin import MethodCard, dataset_cards, load_dataset, method_cards, preset_switches
+from parallax.plugin import (
+    MethodCard,
+    dataset_cards,
+    load_dataset,
+    method_card,
+    method_cards,
+    preset_switches,
+)
 from parallax.run.config import DatasetConfig, RunConfig, SplitConfig, resolve
 from parallax.run.plan import Plan, Run, label_draws, make_plan
 from parallax.run.source import source_hash
@@ -70,6 +77,10 @@ class Setup:
     def switches(self, method: str, preset: str) -> dict[str, Any]:
         """Switches of a preset."""
         return preset_switches(self.cards[method], preset)
+
+    def trained_as(self, method: str, preset: str) -> str:
+        """The preset whose weights this one uses: itself, unless another is trained in the same way."""
+        return self.cards[method].trained_as(preset)
 
     def annotation(self, labels: str) -> dict[str, Any]:
         """What a folder of labels such as `f010-d0-ct_only` leaves out: name and values of the annotation."""
@@ -121,7 +132,7 @@ def make_setup(given: Mapping[str, Any], configfile: Path | None = None) -> Setu
         name: load_dataset(entry.plugin or name, fill_data(entry, config.data))
         for name, entry in config.datasets.items()
     }
-    cards = method_cards()
+    cards = cards_of(config)
     setup = Setup(config, datasets, cards, make_plan(config, _tasks(datasets), cards))
     for name, dataset in datasets.items():
         dataset.check()
@@ -130,6 +141,13 @@ def make_setup(given: Mapping[str, Any], configfile: Path | None = None) -> Setu
         _check_tolerances(name, setup.tasks[name])
     _check_annotations(setup)
     return setup
+
+
+def cards_of(config: RunConfig) -> dict[str, MethodCard]:
+    """All methods, with the presets that the configuration adds. Raises `ConfigError`."""
+    cards = method_cards()
+    own = {name: method_card(name).with_presets(presets) for name, presets in config.presets.items()}
+    return {**cards, **own}
 
 
 def read_setup(path: Path, data: str | None = None) -> Setup:

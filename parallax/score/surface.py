@@ -62,9 +62,7 @@ def boundary(mask: Mask) -> Mask:
 def joint_box(a: Mask, b: Mask) -> tuple[slice, slice, slice]:
     """Bounding box of the union of two masks. Raises ValueError where both are empty."""
     if not a.flags.c_contiguous and a.flags.f_contiguous:
-        z, y, x = joint_box(
-            a.T, b.T
-        )  # slices that lie together in memory are gone through several times faster
+        z, y, x = joint_box(a.T, b.T)  # what lies together in memory is gone through several times faster
         return x, y, z
     # A slice of background is read once and one with foreground to its first voxel; the rest is small.
     filled = np.array([bool(own.any() or other.any()) for own, other in zip(a, b, strict=True)])
@@ -80,10 +78,10 @@ def surface_distances(reference: Mask, prediction: Mask, spacing_mm: Spacing) ->
 
     Raises ValueError where a mask is empty: the empty-mask rule is decided in `parallax.score.metrics`.
     """
-    if not reference.any() or not prediction.any():
-        raise ValueError("surface distances need two masks with at least one voxel each")
     # No voxel outside the joint box is foreground, so what lies around it does not matter to the boundary.
     box = joint_box(reference, prediction)
+    if not reference[box].any() or not prediction[box].any():
+        raise ValueError("surface distances need two masks with at least one voxel each")
     a, b = _padded(reference[box]), _padded(prediction[box])
     edge_a, edge_b = _edge(a), _edge(b)
     return SurfaceDistances(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from parallax.perturb.annotation import annotation_notes
-from parallax.plugin import method_cards
+from parallax.plugin import MethodCard, method_cards
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.tables.summary import CONTROLS, Line
 
@@ -52,6 +52,7 @@ class Context:
         unranked: datasets whose methods are never put in an order.
         reference: method (`NAME` or `NAME:PRESET`) that the others are compared with.
         families: family of each level of misalignment; a level that is not listed is of the family `shift`.
+        changes: (method, preset) to the switches in which it differs from the default preset, as text.
     """
 
     titles: Mapping[str, str]
@@ -61,6 +62,7 @@ class Context:
     unranked: frozenset[str] = frozenset()
     reference: str = FIRST
     families: Mapping[str, str] = field(default_factory=dict)
+    changes: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def title(self, method: str) -> str:
         """The title for a row: without the brackets that the notes repeat; the id where none is known."""
@@ -87,17 +89,32 @@ def read_context(splits: Path | None = None, notes: Mapping[str, Any] | None = N
         unranked=frozenset(notes.get("unranked") or ()),
         reference=str(notes.get("reference") or FIRST),
         families=dict(notes.get("families") or {}),
+        changes=_changes(cards, notes.get("presets") or {}),
     )
 
 
+def _changes(
+    cards: Mapping[str, MethodCard], own: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> dict[tuple[str, str], str]:
+    changes = {}
+    for name, card in cards.items():
+        presets = card.with_presets(own.get(name) or {}).presets
+        first = next(iter(presets.values()))
+        for preset, switches in presets.items():
+            changed = [f"{key} = {value}" for key, value in switches.items() if value != first[key]]
+            changes[name, preset] = ", ".join(changed)
+    return changes
+
+
 def run_notes(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What tables need of the configuration of a run: its notes, what is not ranked, reference, families."""
+    """What tables need of the configuration of a run, as plain values."""
     datasets: Mapping[str, Any] = config.get("datasets") or {}
     levels: Mapping[str, Any] = config.get("misalignments") or {}
     return {
         "notes": [*(config.get("notes") or []), *annotation_notes(config)],
         "unranked": [name for name, entry in datasets.items() if entry.get("rank") is False],
         "reference": config.get("reference") or FIRST,
+        "presets": config.get("presets") or {},
         "families": {name: level.get("family", "rigid") for name, level in levels.items()},
     }
 

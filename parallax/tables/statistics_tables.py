@@ -68,7 +68,7 @@ def _comparison(one: Comparisons, lines: Sequence[Line], context: Context) -> Ta
 def _cells(row: Comparison, needed: int) -> tuple[str, ...]:
     return (
         signed(100 * row.difference, 1),
-        _interval(100 * row.low, 100 * row.high, 1),
+        interval(100 * row.low, 100 * row.high, 1),
         _p(row.p_holm),
         signed(row.effect, 2),
         _p(row.false_claim),
@@ -211,7 +211,8 @@ def stem(*parts: str) -> str:
     return "_".join(part for part in parts if part not in ("", "full"))
 
 
-def _interval(low: float, high: float, digits: int) -> str:
+def interval(low: float, high: float, digits: int) -> str:
+    """`low to high` with signs, a dash where there is none."""
     return f"{signed(low, digits)} to {signed(high, digits)}" if math.isfinite(low) else DASH
 
 

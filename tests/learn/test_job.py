@@ -9,7 +9,7 @@ from toy import toy_task, toy_test_view, toy_view
 from parallax.data.store import write_json
 from parallax.data.volumes import read_label_map
 from parallax.learn import job as jobs
-from parallax.learn.job import Job, predict_job, read_budget, train_job
+from parallax.learn.job import Job, predict_job, read_budget, reuse_job, train_job
 from parallax.learn.method import Cost
 
 
@@ -29,7 +29,7 @@ def run(job, at):
 
 
 def test_train_then_predict(places, budget):
-    cost, status, predicted = run(Job("supervised", "paper", 0, budget), places)
+    cost, status, predicted = run(Job("supervised", {}, 0, budget), places)
     assert status == {"status": "ok", "reason": ""}
     assert cost["steps"] == 6
     assert sorted(predicted["predict_s"]) == ["t0", "t1"]
@@ -51,7 +51,7 @@ def test_failure_is_a_result(places, budget, monkeypatch, capfd):
     kind = jobs.load_method("empty")
     monkeypatch.setattr(kind, "fit", failing(ValueError("two\nlines")))
     monkeypatch.setattr(jobs, "load_method", lambda name: kind)
-    cost, status, predicted = run(Job("empty", "paper", 0, budget), places)
+    cost, status, predicted = run(Job("empty", {}, 0, budget), places)
     assert status == {"status": "failed", "reason": "ValueError: two lines"}
     assert cost["steps"] == 0
     assert predicted == {**status, "predict_s": {}}
@@ -64,7 +64,7 @@ def test_interrupt_is_not_a_result(places, budget, monkeypatch):
     monkeypatch.setattr(kind, "fit", failing(KeyboardInterrupt()))
     monkeypatch.setattr(jobs, "load_method", lambda name: kind)
     with pytest.raises(KeyboardInterrupt):
-        run(Job("empty", "paper", 0, budget), places)
+        run(Job("empty", {}, 0, budget), places)
     left = {path.name for path in places.iterdir()}  # what the next call resumes from
     assert left == {"scratch", "scratch.lock"}
 
@@ -74,7 +74,7 @@ def test_prediction_on_a_wrong_grid_is_a_failure(places, budget, monkeypatch, ca
     wrong = {"M0": np.zeros((2, 2, 2), np.uint8), "M1": np.zeros((2, 2, 2), np.uint8)}
     monkeypatch.setattr(kind, "predict", lambda self, view: type("P", (), {"label_maps": wrong})())
     monkeypatch.setattr(jobs, "load_method", lambda name: kind)
-    _, status, predicted = run(Job("empty", "paper", 0, budget), places)
+    _, status, predicted = run(Job("empty", {}, 0, budget), places)
     assert status["status"] == "ok"
     assert predicted["status"] == "failed"
     assert "case t0: expected label maps" in predicted["reason"]
@@ -90,7 +90,7 @@ def test_budget_from_text_and_file(tmp_path):
 
 
 def test_cost_of_a_control_is_zero(places, budget):
-    cost, _, _ = run(Job("empty", "paper", 0, budget), places)
+    cost, _, _ = run(Job("empty", {}, 0, budget), places)
     assert Cost(**cost) == Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")
 
 
@@ -106,7 +106,7 @@ def test_every_subset_of_the_modalities_gets_predictions_of_its_own(places, budg
     monkeypatch.setattr(
         jobs, "load_reduced_views", lambda folder, given, with_truth=False: iter([reduced[given]])
     )
-    job, at = Job("early_fusion", "paper", 0, budget), places
+    job, at = Job("early_fusion", {}, 0, budget), places
     run(job, at)
     states = (at / "model", at / "status.json", at / "every", at / "every.json")
     predict_job(job, at / "data", *states, every_subset=True)
@@ -118,3 +118,20 @@ def test_every_subset_of_the_modalities_gets_predictions_of_its_own(places, budg
     assert files == expected | {f"t0__M{k}.nii.gz" for k in range(3)}
     for path in (at / "predictions").iterdir():  # the full set is what it is without the others
         assert (at / "every" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_run_that_was_trained_alike_is_taken_over(places, budget):
+    run(Job("mkd", {}, 0, budget), places)
+    reuse_job(
+        places, places / "again" / "model", places / "again" / "cost.json", places / "again" / "status.json"
+    )
+    for name in ("cost.json", "status.json", "model/weights.pt"):
+        assert (places / "again" / name).read_bytes() == (places / name).read_bytes()
+    single = Job("mkd", {"ensemble": "syn_only"}, 0, budget)
+    again = places / "again"
+    predict_job(
+        single, places, again / "model", again / "status.json", again / "predictions", again / "p.json"
+    )
+    first, second = (at / "predictions" / "t0__M0.nii.gz" for at in (places, again))
+    assert json.loads((again / "p.json").read_text())["status"] == "ok"
+    assert first.read_bytes() != second.read_bytes()

@@ -173,6 +173,6 @@ def test_presets_name_the_same_switches_and_only_known_values():
     from parallax.plugin import method_card
 
     presets = method_card("cmc").presets
-    assert list(presets) == ["paper", "released"]
+    assert list(presets) == ["paper", "released", "released_evaluation"]
     assert presets["paper"].keys() == presets["released"].keys() == type(method()).choices.keys()
     method("released"), method("paper")

@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
@@ -133,3 +134,18 @@ def test_tables_of_the_paper_need_no_run_and_start_none(tmp_path):
     assert "not sourced" in (tmp_path / "results" / "paper_tables" / "amos.md").read_text()
     assert "Experiments of the paper" in done.stdout
     assert "Parallax: " not in done.stdout  # no folder of a run was opened
+
+
+def test_a_preset_that_differs_in_prediction_alone_takes_the_weights_of_the_other(tmp_path):
+    config = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
+    config |= {"methods": ["mkd:real"], "presets": {"mkd": {"real": {"ensemble": "real_only"}}}}
+    config["datasets"] = {"phantom_heart": config["datasets"]["phantom_heart"]}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    done = _snakemake(tmp_path, "-n", "--configfile", str(tmp_path / "run.yaml"), "-p")
+    assert done.returncode == 0, done.stderr
+    folder = "results/smoke/runs/phantom_heart/shifted/f050-d0/mkd"
+    jobs = [block for block in done.stdout.split("\n\n") if "train.py" in block]
+    assert len(jobs) == 2
+    reused = [block for block in jobs if f"--reuse {folder}/" in block]
+    assert len(reused) == 1
+    assert f"{folder}/real-s0/model" in reused[0]

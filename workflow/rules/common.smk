@@ -136,6 +136,27 @@ def switches_of(wildcards):
     )
 
 
+def trained_of(wildcards):
+    """Folder of the run that was trained in the same way, and differs in prediction alone; none for most."""
+    preset = SETUP.trained_as(wildcards.method, wildcards.preset)
+    if preset == wildcards.preset:
+        return ""
+    return f"{ROOT}/runs/{CELL}".format(**{**wildcards, "preset": preset})
+
+
+def trained_alike(wildcards):
+    """What a run takes over instead of training."""
+    folder = trained_of(wildcards)
+    parts = ("model", "cost.json", "status.json")
+    return [f"{folder}/{part}" for part in parts] if folder else []
+
+
+def reuse_of(wildcards):
+    """Option of train.py for such a run."""
+    folder = trained_of(wildcards)
+    return f"--reuse {quote(folder)}" if folder else ""
+
+
 def run_config(wildcards):
     return SETUP.config.model_dump_json(exclude_none=True)
 

@@ -3,7 +3,8 @@
 
 rule train:
     input:
-        f"{ROOT}/views/{{dataset}}/{{misalignment}}/{{labels}}",
+        trained_alike,
+        view=f"{ROOT}/views/{{dataset}}/{{misalignment}}/{{labels}}",
     output:
         model=directory(f"{ROOT}/runs/{CELL}/model"),
         cost=f"{ROOT}/runs/{CELL}/cost.json",
@@ -21,10 +22,11 @@ rule train:
         switches=switches_of,
         code=code("train.py"),
         scratch=scratch_of,
+        reuse=reuse_of,
     shell:
-        'python "$SCRIPTS"/train.py --method {wildcards.method} --preset {wildcards.preset}'
-        " --seed {wildcards.seed} --view {input} --budget {params.budget:q} --model {output.model}"
-        " --cost {output.cost} --status {output.status} --scratch {params.scratch} --threads {threads}"
+        'python "$SCRIPTS"/train.py --method {wildcards.method} --switches {params.switches:q}'
+        " --seed {wildcards.seed} --view {input.view} --budget {params.budget:q} --model {output.model}"
+        " --cost {output.cost} --status {output.status} --scratch {params.scratch} --threads {threads} {params.reuse}"
         " > {log} 2>&1 && python -m parallax.run.progress $ROOT {wildcards.method}"
 
 
@@ -46,10 +48,11 @@ rule predict:
     params:
         budget=budget_of,
         method_code=method_code,
+        switches=switches_of,
         modalities=SETUP.config.test_modalities,
         code=code("predict.py"),
     shell:
-        'python "$SCRIPTS"/predict.py --method {wildcards.method} --preset {wildcards.preset}'
+        'python "$SCRIPTS"/predict.py --method {wildcards.method} --switches {params.switches:q}'
         " --seed {wildcards.seed} --data {input.data} --model {input.model} --status {input.status}"
         " --budget {params.budget:q} --test-modalities {params.modalities} --out {output.predictions}"
         " --predict-status {output.status} > {log} 2>&1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from parallax.learn.job import Job, predict_job, read_budget
@@ -11,7 +12,7 @@ from parallax.learn.job import Job, predict_job, read_budget
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--method", required=True)
-    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--switches", type=json.loads, default={}, help="JSON: switches of the method")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--test-modalities", choices=["given", "every"], default="given")
     a = parser.parse_args()
-    job = Job(a.method, a.preset, a.seed, read_budget(a.budget), a.device, a.threads)
+    job = Job(a.method, a.switches, a.seed, read_budget(a.budget), a.device, a.threads)
     every = a.test_modalities == "every"
     predict_job(job, a.data, a.model, a.status, a.out, a.predict_status, every_subset=every)
 

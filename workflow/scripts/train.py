@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
-from parallax.learn.job import Job, read_budget, train_job
+from parallax.learn.job import Job, read_budget, reuse_job, train_job
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--method", required=True)
-    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--switches", type=json.loads, default={}, help="JSON: switches of the method")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--view", type=Path, required=True)
     parser.add_argument("--budget", required=True, help="JSON text or file")
@@ -19,10 +20,14 @@ def main() -> None:
     parser.add_argument("--cost", type=Path, required=True)
     parser.add_argument("--status", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--reuse", type=Path, help="folder of a run that was trained in the same way")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
     a = parser.parse_args()
-    job = Job(a.method, a.preset, a.seed, read_budget(a.budget), a.device, a.threads)
+    if a.reuse:
+        reuse_job(a.reuse, a.model, a.cost, a.status)
+        return
+    job = Job(a.method, a.switches, a.seed, read_budget(a.budget), a.device, a.threads)
     train_job(job, a.view, a.scratch, a.model, a.cost, a.status)
 
 
