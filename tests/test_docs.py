@@ -32,8 +32,21 @@ def test_the_baseline_of_the_docs_is_found_and_learns(tmp_path):
 
 
 def test_every_method_has_a_card():
-    written = {path.stem for path in (DOCS / "methods").glob("*.md")}
+    written = {path.stem for path in (DOCS / "methods").glob("*.md")} - {"README"}
     assert set(method_cards()) == written
+
+
+def test_the_index_says_of_every_method_what_it_declares():
+    index = (DOCS / "methods" / "README.md").read_text()
+    rows = dict(re.findall(r"^\| \[`(\w+)`\]\(\1\.md\) \|(.*)\|$", index, re.MULTILINE))
+    cards = {name: card for name, card in method_cards().items() if not card.control}
+    assert rows.keys() == cards.keys()
+    for name, card in cards.items():
+        _, _, answers, pairs, unlabelled = (cell.strip() for cell in rows[name].split("|")[:5])
+        assert answers.split(",")[0] == card.adapter, name
+        assert (pairs == "yes") == card.needs_pairs, name
+        some = "with_unlabelled" in card.presets
+        assert unlabelled == ("yes" if card.uses_unlabelled else "`with_unlabelled`" if some else "no"), name
 
 
 def test_every_download_has_a_section_with_a_configuration_that_its_adapter_takes(tmp_path):
