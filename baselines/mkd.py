@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from parallax.case import IGNORE, Budget, Pairing, Task, TrainView
 from parallax.errors import DataError
+from parallax.learn.availability import where_available
 from parallax.learn.batch import Batch
 from parallax.learn.losses import dice_ce, kd
 from parallax.learn.method import Cost
 from parallax.learn.network_method import Clock, NetworkMethod
 from parallax.learn.networks import UNet, initialised
+from parallax.learn.schedule import gaussian_ramp
 from parallax.learn.translation import Alignment
 
 
@@ -69,13 +71,23 @@ class Mkd(NetworkMethod):
             "ensemble": "mean_softmax",
             "temperature": 2.0,
             "t_squared": True,
-            "beta_1": 0.5,
+            "beta_1": 0.1,
             "beta_2": 0.5,
+            "kd_ramp": 1.0,
             "lambda_adv": 1.0,
             "lambda_cyc": 10.0,
             "gan_learning_rate": 2e-4,
             "gan_width": 8,
-        }
+        },
+        "real_only": {"ensemble": "real_only"},
+        "syn_only": {"ensemble": "syn_only"},
+        "offline": {"online": False},
+        "no_iam": {"use_iam": False},
+        "no_kd": {"beta_1": 0.0, "beta_2": 0.0},
+        "no_syn_to_real": {"beta_1": 0.0},
+        "no_real_to_syn": {"beta_2": 0.0},
+        "student_domain": {"kd_on": "student_domain"},
+        "both_domains": {"kd_on": "both"},
     }
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "kd_on": ("teacher_domain", "student_domain", "both"),
@@ -125,35 +137,35 @@ class Mkd(NetworkMethod):
         net: nn.Module,
         labelled: Batch,
         unlabelled: Batch | None,  # noqa: ARG002  fully supervised
-        clock: Clock,  # noqa: ARG002  no ramp-up is known
+        clock: Clock,
     ) -> dict[str, Tensor]:
-        """L_IAM + L_seg + beta_1 L_kd(syn -> real) + beta_2 L_kd(real -> syn), summed over targets."""
+        """L_IAM + L_seg + ramp (beta_1 L_kd(syn -> real) + beta_2 L_kd(real -> syn)), summed over targets."""
         assert isinstance(net, MkdNetwork)
         crops = [_usable(labelled, k) for k in range(len(self.task.modalities))]
         terms, synthetic = self._align(net, crops)
+        ramp = gaussian_ramp(clock.fraction, float(self.switches["kd_ramp"]))
         for target, name in enumerate(self.task.modality_names):
             assistant = (target + 1) % len(crops)
             fake = synthetic[assistant, target]
             fake = fake if self.switches["online"] else Crops(fake.image.detach(), fake.label)
-            terms |= {f"{key}/{name}": v for key, v in self._target(net, target, crops[target], fake).items()}
+            found = self._target(net, target, crops[target], fake)
+            terms |= {f"{key}/{name}": ramp * v if key.startswith("kd") else v for key, v in found.items()}
         return terms
 
     def logits(self, net: nn.Module, image: Tensor, available: Tensor) -> Tensor:
         """Log of the mean of both softmax maps, per modality from that modality's image alone."""
         assert isinstance(net, MkdNetwork)
-        return torch.stack(
-            [self._ensemble(net, k, image[:, k : k + 1], available[:, k]) for k in range(image.shape[1])],
-            dim=1,
+        answers = where_available(
+            image.chunk(image.shape[1], dim=1), available, lambda k, x: [self._ensemble(net, k, x[0])]
         )
+        return torch.stack([logits for (logits,) in answers], dim=1)
 
-    def _ensemble(self, net: MkdNetwork, target: int, image: Tensor, available: Tensor) -> Tensor:
-        mode = self.switches["ensemble"]
-        if not bool(available.any()):
-            return image.new_zeros(image.shape[0], self.task.n_classes, *image.shape[2:])
-        if mode != "mean_softmax":
-            chosen: Tensor = (net.real if mode == "real_only" else net.syn)[target](image)
-            return chosen
-        return log_mean_softmax(net.real[target](image), net.syn[target](image))
+    def _ensemble(self, net: MkdNetwork, target: int, image: Tensor) -> Tensor:
+        mode, real, syn = self.switches["ensemble"], net.real[target], net.syn[target]
+        if mode == "mean_softmax":
+            return log_mean_softmax(real(image), syn(image))
+        chosen: Tensor = (real if mode == "real_only" else syn)(image)
+        return chosen
 
     def _align(
         self, net: MkdNetwork, crops: list[Crops]

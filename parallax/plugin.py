@@ -37,6 +37,7 @@ class MethodCard:
     adapter: str = "native"
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"paper": {}})
     preset_adapters: Mapping[str, str] = field(default_factory=dict)
+    preset_packages: Mapping[str, str] = field(default_factory=dict)
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     at_prediction: tuple[str, ...] = ()
     min_modalities: int = 1
@@ -77,6 +78,11 @@ class MethodCard:
     def adapter_of(self, preset: str) -> str:
         """The output adapter of this preset."""
         return self.preset_adapters.get(preset, self.adapter)
+
+    def missing_package(self, preset: str) -> str:
+        """The optional Python package that this preset needs where it is not installed; else empty."""
+        package = self.preset_packages.get(preset, "")
+        return package if package and importlib.util.find_spec(package) is None else ""
 
 
 @dataclass(frozen=True)

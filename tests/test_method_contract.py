@@ -31,6 +31,7 @@ CONTENDERS = [
     for card in method_cards().values()
     if not card.control and issubclass(load_method(card.name), NetworkMethod)
     for preset in card.presets
+    if not card.missing_package(preset)
 ]
 
 

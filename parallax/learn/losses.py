@@ -59,6 +59,8 @@ def kd(
     temperature: float = 1.0,
     t_squared: bool = True,
     detach_teacher: bool = True,
+    temper_teacher: bool = True,
+    log_of_softmax: bool = False,
 ) -> Tensor:
     """KL(teacher || student) of softmax(logits / T), summed over classes, averaged over samples and voxels.
 
@@ -68,10 +70,13 @@ def kd(
         temperature: T, applied to both.
         t_squared: multiply by T**2 (Hinton et al. 2015), so that gradients keep their size when T changes.
         detach_teacher: let no gradient flow into the teacher.
+        temper_teacher: False applies T to the student alone, as torchmanager's `KLDiv` does.
+        log_of_softmax: take the student's logarithm after its softmax; infinite once that underflows.
     """
     teacher = teacher_logits.detach() if detach_teacher else teacher_logits
-    log_t = F.log_softmax(teacher / temperature, dim=1)
-    log_s = F.log_softmax(student_logits / temperature, dim=1)
+    log_t = F.log_softmax(teacher / temperature if temper_teacher else teacher, dim=1)
+    student = student_logits / temperature
+    log_s = F.softmax(student, dim=1).log() if log_of_softmax else F.log_softmax(student, dim=1)
     divergence = (log_t.exp() * (log_t - log_s)).sum(dim=1).mean()
     return divergence * temperature**2 if t_squared else divergence
 

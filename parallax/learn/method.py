@@ -37,6 +37,8 @@ class Method(ABC):
         adapter: `broadcast`, `heads` or `native` (see `parallax.case.Adapter`).
         presets: preset name to switches; `paper` comes first and is the default, the others say only what
             differs from it, or from the preset that they name as `based_on`.
+        preset_packages: preset to the optional Python package that it imports; where that is not installed,
+            the preset is skipped with this reason.
         choices: switch to the values that it may have; a switch that is not listed may have any.
         at_prediction: switches that matter only when a case is segmented. Presets that differ in nothing else
             are trained once and share the weights.

@@ -83,7 +83,7 @@ def make_plan(config: RunConfig, tasks: Mapping[str, Task], cards: Mapping[str, 
     for dataset, fraction, misalignment, annotation in _cells(config):
         left_out = config.annotation(annotation)
         for card, preset in methods:
-            reason = _reason_to_skip(card, dataset, tasks[dataset], misalignment)
+            reason = _reason_to_skip(card, preset, dataset, tasks[dataset], misalignment)
             reason = reason or _reason_of_labels(card, dataset, tasks[dataset], left_out)
             for draw in label_draws(config, fraction):
                 for seed in config.seeds[:1] if card.control else config.seeds:
@@ -110,7 +110,9 @@ def label_draws(config: RunConfig, fraction: float) -> range:
     return range(1 if fraction == 1 else config.label_draws)
 
 
-def _reason_to_skip(card: MethodCard, dataset: str, task: Task, misalignment: str) -> str:
+def _reason_to_skip(card: MethodCard, preset: str, dataset: str, task: Task, misalignment: str) -> str:
+    if package := card.missing_package(preset):
+        return f"needs the Python package {package} (docs/methods/{card.name}.md says how to install it)"
     if len(task.modalities) < card.min_modalities:
         return f"needs {card.min_modalities} modalities, {dataset} has {len(task.modalities)}"
     if card.needs_pairs and task.pairing is Pairing.UNPAIRED:

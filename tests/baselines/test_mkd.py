@@ -163,6 +163,37 @@ def test_segmentation_reaches_the_generator_iff_online(online: bool) -> None:
     assert mkd_toy.gradient(terms["adversarial/CT-MR"], ct_maker) > 0
 
 
+@pytest.mark.parametrize("kd_on", ["teacher_domain", "student_domain", "both"])
+@pytest.mark.parametrize("detach", [True, False])
+def test_offline_generators_learn_from_their_own_losses_alone(kd_on: str, detach: bool) -> None:
+    gradients = []
+    for segmentors_learn in (True, False):
+        method = mkd_toy.method(online=False, kd_on=kd_on, kd_detach_teacher=detach)
+        net = method.build()
+        mkd_toy.awake(net)
+        terms = mkd_toy.terms(method, net, mkd_toy.batch())
+        own = ("adversarial", "cycle")
+        paid = [v for key, v in terms.items() if segmentors_learn or key.split("/")[0] in own]
+        makers = net.alignments[0].generator_parameters()
+        gradients.append(torch.autograd.grad(torch.stack(paid).sum(), makers))
+    for everything, alone in zip(*gradients, strict=True):
+        torch.testing.assert_close(everything, alone, rtol=1e-5, atol=1e-8)
+    assert any(bool(g.any()) for g in gradients[1])
+
+
+def test_synthetic_images_lie_where_the_assistant_lies() -> None:
+    method, batch = mkd_toy.method(beta_1=0.0, beta_2=0.0), mkd_toy.batch()
+    net = method.build()
+    mkd_toy.awake(net)
+    crops = [mkd_toy.crops_of(method, batch, k) for k in (0, 1)]
+    _, synthetic = method._align(net, crops)
+    for assistant, target in ((1, 0), (0, 1)):
+        fake = synthetic[assistant, target]
+        assert fake.image.shape == crops[assistant].image.shape
+        assert not torch.equal(fake.image, crops[assistant].image)
+        assert torch.equal(fake.label, crops[assistant].label)
+
+
 def test_inference_touches_neither_alignment_nor_assistant() -> None:
     method, batch = mkd_toy.method(), mkd_toy.batch()
     net = method.build().eval()
@@ -171,10 +202,14 @@ def test_inference_touches_neither_alignment_nor_assistant() -> None:
         net.alignments = nn.ModuleList()
         batch.image[:, 1] = torch.nan
         after = method.logits(net, batch.image, batch.available)
+        batch.available[0, 1] = False
+        some = method.logits(net, batch.image, batch.available)
         batch.available[:, 1] = False
         alone = method.logits(net, batch.image, batch.available)
-    assert torch.equal(before[:, 0], after[:, 0])
-    assert torch.equal(before[:, 0], alone[:, 0])
+    for found in (after, some, alone):
+        assert torch.equal(before[:, 0], found[:, 0])
+    assert torch.isnan(some[1, 1]).all()
+    assert alone[:, 1].abs().max() == some[0, 1].abs().max() == 0
 
 
 @pytest.mark.parametrize("ensemble", ["mean_softmax", "real_only", "syn_only"])

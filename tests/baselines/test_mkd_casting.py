@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,18 @@ def test_each_switch_changes_the_gradient(switch: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("length", "factor"), [(0.0, 1.0), (0.5, math.exp(-5 / 9)), (1.0, math.exp(-20 / 9))]
+)
+def test_distillation_alone_is_ramped(length: float, factor: float) -> None:
+    method = mkd_toy.method(kd_ramp=length)
+    net = method.build()
+    one, end = (mkd_toy.terms(method, net, mkd_toy.batch(), step=step) for step in (1, 3))
+    for key, term in one.items():
+        wanted = end[key].item() * (factor if key.startswith("kd_") else 1)
+        assert term.item() == pytest.approx(wanted, rel=1e-5)
+
+
 def test_parameter_groups_cover_everything_once_and_give_the_gan_its_own_rate() -> None:
     method = mkd_toy.method(gan_learning_rate=3e-4)
     net = method.build()
@@ -120,6 +133,35 @@ def test_parameter_groups_cover_everything_once_and_give_the_gan_its_own_rate() 
         [mkd_toy.BUDGET.learning_rate] * 4 + [3e-4] * 2
     )
     assert all(g["betas"] == (0.5, 0.999) and g["weight_decay"] == 0 for g in groups[4:])
+
+
+@pytest.mark.parametrize(
+    ("preset", "terms"),
+    [
+        (
+            "offline",
+            {"adversarial", "critic", "cycle", "seg_real", "seg_syn", "kd_syn_to_real", "kd_real_to_syn"},
+        ),
+        ("no_iam", {"seg_real", "seg_syn", "kd_syn_to_real", "kd_real_to_syn"}),
+        ("no_kd", {"adversarial", "critic", "cycle", "seg_real", "seg_syn"}),
+        ("no_syn_to_real", {"adversarial", "critic", "cycle", "seg_real", "seg_syn", "kd_real_to_syn"}),
+        ("no_real_to_syn", {"adversarial", "critic", "cycle", "seg_real", "seg_syn", "kd_syn_to_real"}),
+    ],
+)
+def test_ablations_leave_out_what_they_say(preset: str, terms: set[str]) -> None:
+    method = mkd_toy.method(**preset_switches(method_card("mkd"), preset))
+    found = mkd_toy.terms(method, method.build(), mkd_toy.batch())
+    assert {key.split("/")[0] for key in found} == terms
+
+
+def test_answers_of_one_training_are_three_presets() -> None:
+    card = method_card("mkd")
+    modes = {}
+    for preset, switches in card.presets.items():
+        same = {k: v for k, v in switches.items() if k not in card.at_prediction}
+        if same == {k: v for k, v in card.presets["paper"].items() if k not in card.at_prediction}:
+            modes[preset] = switches["ensemble"]
+    assert modes == {"paper": "mean_softmax", "real_only": "real_only", "syn_only": "syn_only"}
 
 
 def test_released_is_refused_with_the_reason() -> None:

@@ -63,6 +63,8 @@ def test_a_method_trains_on_the_labels_that_there_are(card, kind, budget, tmp_pa
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
 def test_a_method_answers_for_the_modality_that_is_given(card, missing, budget, tmp_path):
     for preset in card.presets:
+        if card.missing_package(preset):
+            continue
         method = fitted(card, preset, toy_view(TASK, size=SIZE), replace(budget, steps=1), tmp_path / preset)
         answer = method.predict(toy_test_view(TASK, SIZE, missing=(missing,), with_truth=card.needs_truth))
         assert set(answer.label_maps) == {f"M{1 - missing}"}

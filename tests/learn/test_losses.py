@@ -89,6 +89,44 @@ def test_kd_teacher_gradient(detach):
     assert student.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize(
+    ("student", "temperature", "temper_teacher", "expected"),
+    [
+        ((1.0, 0.0, -1.0), 1.0, True, 0.0615542),
+        ((1.0, 0.0, -1.0), 2.0, True, 0.0914167),
+        ((1.0, 0.0, -1.0), 2.0, False, 0.6978298),
+        ((2.0, 0.0, 0.0), 4.0, True, 0.0),
+        ((2.0, 0.0, 0.0), 1.0, False, 0.0),
+        ((2.0, 0.0, 0.0), 2.0, False, 0.3955440),
+        ((2.0, 0.0, 0.0), 4.0, False, 3.7649771),
+    ],
+)
+@pytest.mark.parametrize("log_of_softmax", [False, True])
+def test_kd_with_temperature_of_both_or_of_the_student(
+    student, temperature, temper_teacher, expected, log_of_softmax
+):
+    """Vectors of MAG-MS, docs/methods/magms.md."""
+    teacher, student = (
+        torch.tensor(v, dtype=torch.float64).view(1, 3, 1) for v in ((2.0, 0.0, 0.0), student)
+    )
+    found = kd(
+        teacher,
+        student,
+        temperature=temperature,
+        temper_teacher=temper_teacher,
+        log_of_softmax=log_of_softmax,
+    )
+    assert found.item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("log_of_softmax", [False, True])
+def test_kd_of_a_wide_gap(log_of_softmax):
+    teacher, student = torch.zeros(1, 2, 1), torch.tensor([[[200.0], [0.0]]])
+    found = kd(teacher, student, log_of_softmax=log_of_softmax)
+    assert bool(torch.isinf(found)) is log_of_softmax
+    assert log_of_softmax or found.item() == pytest.approx(100 - math.log(2), rel=1e-6)
+
+
 def test_softmax_mse_closed_form():
     student = torch.log(torch.tensor([[[0.75], [0.25]]])).requires_grad_()
     teacher = torch.zeros(1, 2, 1, requires_grad=True)

@@ -149,7 +149,7 @@ def test_what_was_run_stands_beside_in_percent_with_the_difference(tmp_path):
     assert "needs the modalities of one patient" in " ".join(page.shown[0].notes)
     assert "200 AMOS CT scans" in " ".join(page.shown[0].notes)
     summary = summary_table([page.comparison], [True])
-    assert summary.rows == (("amos", "4 of 66 means", "20", "20", "–"),)
+    assert summary.rows == (("amos", "4 of 132 means", "20", "20", "–"),)
 
 
 def _kept_apart(page, reason):

@@ -1,5 +1,7 @@
 """What runs, what is skipped, and what each run is called."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -66,6 +68,16 @@ def test_every_family_is_skipped_on_unpaired_data_with_the_reason(family):
     assert {run.misalignment for run in plan.runs} == {"aligned"}
     skipped = {skip.reason for skip in plan.skipped if skip.run.method == "supervised"}
     assert skipped == {"a shift means nothing between different patients: one is unpaired"}
+
+
+def test_a_preset_whose_package_is_absent_is_skipped_with_its_reason():
+    needing = {"minilm": "no_such_package_at_all", "dropout": "json"}  # the second one is part of Python
+    cards = method_cards()
+    cards["ichsc_mech"] = replace(cards["ichsc_mech"], preset_packages=needing)
+    config = _config(methods=[f"ichsc_mech:{preset}" for preset in ("paper", "minilm", "dropout")])
+    plan = make_plan(config, {"one": _task("one")}, cards)
+    assert {run.preset for run in plan.runs} == {"paper", "dropout"}
+    assert {(s.run.preset, "no_such_package_at_all" in s.reason) for s in plan.skipped} == {("minilm", True)}
 
 
 def test_all_means_every_method_with_every_preset():
