@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from parallax.case import Pairing, Task
+from parallax.errors import ConfigError
 from parallax.perturb.annotation import FULL, Annotation
 from parallax.perturb.labels import labels_name
-from parallax.plugin import MethodCard, method_card, preset_switches
+from parallax.plugin import MethodCard, method_card, nearest, preset_switches
 from parallax.run.config import RunConfig
 
 
@@ -59,20 +60,37 @@ class Plan:
 
 
 def expand_methods(names: list[str], cards: Mapping[str, MethodCard]) -> list[tuple[MethodCard, str]]:
-    """Turn `cmc`, `cmc:released` and `all` (every method with every preset) into pairs of card and preset.
+    """Turn `cmc`, `cmc:released`, `all` and `all:released` into pairs of card and preset.
+
+    `all` is every method with every preset, `all:released` every method that has that preset.
 
     Raises `ConfigError` for an unknown method or preset.
     """
-    if names == ["all"]:
-        return [(card, preset) for card in cards.values() for preset in card.presets]
-    pairs = []
+    pairs: list[tuple[MethodCard, str]] = []
     for name in names:
         method, _, preset = name.partition(":")
+        if method == "all":
+            pairs += _every(cards, preset)
+            continue
         card = cards[method] if method in cards else method_card(method)
         preset = preset or next(iter(card.presets))
         preset_switches(card, preset)
         pairs.append((card, preset))
     return list({(card.name, preset): (card, preset) for card, preset in pairs}.values())
+
+
+def _every(cards: Mapping[str, MethodCard], preset: str) -> list[tuple[MethodCard, str]]:
+    found = [(card, own) for card in cards.values() for own in card.presets if preset in (own, "")]
+    if not found:
+        known = {own for card in cards.values() for own in card.presets}
+        raise ConfigError(
+            f"No method has a preset {preset!r}",
+            where="methods",
+            expected="all, or all: and a preset that some method has",
+            found=f"all:{preset}",
+            remedy=nearest(preset, known),
+        )
+    return found
 
 
 def make_plan(config: RunConfig, tasks: Mapping[str, Task], cards: Mapping[str, MethodCard]) -> Plan:

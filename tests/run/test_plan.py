@@ -86,6 +86,16 @@ def test_all_means_every_method_with_every_preset():
     assert pairs == {(card.name, preset) for card in cards.values() for preset in card.presets}
 
 
+def test_all_with_a_preset_means_every_method_that_has_it():
+    cards = method_cards()
+    released = {name for name, card in cards.items() if "released" in card.presets}
+    pairs = expand_methods(["all:released", "cmc", "all:released"], cards)
+    assert {card.name for card, preset in pairs if preset == "released"} == released
+    assert len(pairs) == len(released) + 1
+    with pytest.raises(ConfigError, match="did you mean 'released'"):
+        expand_methods(["all:relesed"], cards)
+
+
 def test_unknown_method_is_refused():
     with pytest.raises(ConfigError, match=r"no method called 'superviced'.*did you mean 'supervised'"):
         expand_methods(["superviced"], method_cards())
