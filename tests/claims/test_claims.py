@@ -240,10 +240,10 @@ def test_mistakes_in_the_file_name_their_key(tmp_path, text, message):
 
 
 def test_unknown_methods_and_keys_are_refused(tmp_path):
-    plain = "{id: x, sentence: s, source: s, kind: difference, method: cmd, reference: [supervised]}"
+    plain = "{id: x, sentence: s, source: s, kind: difference, method: mkdd, reference: [supervised]}"
     path = tmp_path / "claims.yaml"
     path.write_text(f"claims: [{plain}]")
-    with pytest.raises(ConfigError, match=r"no method 'cmd'.*claim x.*did you mean 'mkd'"):
+    with pytest.raises(ConfigError, match=r"no method 'mkdd'.*claim x.*did you mean 'mkd'"):
         read_claims(path)
     path.write_text(f"claims: [{plain.replace('cmd', 'cmc')}, {plain.replace('cmd', 'cmc')}]")
     with pytest.raises(ConfigError, match="each id once"):
