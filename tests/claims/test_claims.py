@@ -245,7 +245,7 @@ def test_unknown_methods_and_keys_are_refused(tmp_path):
     path.write_text(f"claims: [{plain}]")
     with pytest.raises(ConfigError, match=r"no method 'mkdd'.*claim x.*did you mean 'mkd'"):
         read_claims(path)
-    path.write_text(f"claims: [{plain.replace('cmd', 'cmc')}, {plain.replace('cmd', 'cmc')}]")
+    path.write_text(f"claims: [{plain.replace('mkdd', 'cmc')}, {plain.replace('mkdd', 'cmc')}]")
     with pytest.raises(ConfigError, match="each id once"):
         read_claims(path)
     for wrong in ({"colour": "red"}, {"margin": 0.1}, {"kind": "equivalence"}, {"metric": "hd95_mm"}):
