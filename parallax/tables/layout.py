@@ -20,6 +20,9 @@ FIRST = "nnunet"
 
 DASH = "–"
 
+#: A preset that differs in more switches than these is not described in a table.
+_SHOWN = 6
+
 _KIND = re.compile(r" \(((?:re-implementation|control)[^)]*)\)$")
 
 
@@ -102,7 +105,8 @@ def _changes(
         first = next(iter(presets.values()))
         for preset, switches in presets.items():
             changed = [f"{key} = {value}" for key, value in switches.items() if value != first[key]]
-            changes[name, preset] = ", ".join(changed)
+            many = f"{len(changed)} switches, see docs/methods/{name}.md"
+            changes[name, preset] = ", ".join(changed) if len(changed) <= _SHOWN else many
     return changes
 
 

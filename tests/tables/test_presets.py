@@ -39,7 +39,7 @@ def test_one_table_with_presets_as_rows_and_datasets_as_columns(made):
 def test_what_differs_is_named(made):
     (table,) = made.presets
     assert table.rows[0][1] == "–"
-    assert "cac_form = plus_similarity" in table.rows[1][1]
+    assert table.rows[1][1] == "16 switches, see docs/methods/cmc.md"
     assert table.rows[2][1] == "terms = cac"
 
 
