@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from parallax.case import Budget, Task
-from parallax.learn.fusion import half_dice_ce
+from parallax.learn.fusion import half_dice_ce, reference_label
 from parallax.learn.loss_forms import dice_cmdfl
 from parallax.learn.nets.cmdfl import CmdflNet, modality_groups
 from parallax.learn.network_method import Batch, Clock, NetworkMethod
@@ -29,7 +30,7 @@ class Cmdfl(NetworkMethod):
         "paper": {
             "network": "suite",
             "unlabelled": False,
-            "maps": "per_modality",
+            "answer": "heads",
             "segmentation_loss": "published",
             "stage_1_fraction": 0.25,
             "lambda_cycle": 10.0,
@@ -44,12 +45,12 @@ class Cmdfl(NetworkMethod):
         "released": {"pool_index_max": 8, "copy_head_if_shape_matches": True},
         "own": {"output": "own"},
         "impute": {"impute": True},
-        "broadcast": {"maps": "one"},
+        "broadcast": {"answer": "one_map"},
     }
     preset_adapters: ClassVar[Mapping[str, str]] = {"own": "native", "broadcast": "broadcast"}
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "network": ("suite", "published"),
-        "maps": ("per_modality", "one"),
+        "answer": ("heads", "one_map"),
         "segmentation_loss": ("suite", "published"),
         "output": ("fused", "own"),
     }
@@ -76,7 +77,7 @@ class Cmdfl(NetworkMethod):
         return CmdflNet(
             self.groups,
             self.task.n_classes,
-            one_map=self.switches["maps"] == "one",
+            one_map=self.switches["answer"] == "one_map",
             widths=self.budget.widths if self.switches["network"] == "suite" else None,
             patch=self.budget.patch,
             pool_index_max=int(self.switches["pool_index_max"]),
@@ -169,9 +170,10 @@ class Cmdfl(NetworkMethod):
         return losses
 
     def _supervised(self, logits: Tensor, batch: Batch, modalities: list[int]) -> Tensor:
-        """Of logits [B, heads, C, ...]: one head per modality, or one that learns from the first mask."""
+        """Of logits [B, heads, C, ...]: one head per modality, or one that learns from the reference."""
         assert batch.label is not None
-        label = batch.label[:, [0] if self.switches["maps"] == "one" else modalities]
+        one = self.switches["answer"] == "one_map"
+        label = reference_label(batch)[:, None] if one else batch.label[:, modalities]
         if self.switches["segmentation_loss"] == "suite":
-            return half_dice_ce(logits, Batch(batch.image, label, batch.available, batch.cases))
+            return half_dice_ce(logits, replace(batch, label=label))
         return dice_cmdfl(logits.flatten(0, 1), label.flatten(0, 1))

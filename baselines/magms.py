@@ -36,7 +36,7 @@ class MagMs(NetworkMethod):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
             "network": "suite",
-            "heads": "per_modality",
+            "answer": "heads",
             "output": "fused",
             "segmentation_loss": "published",
             "kd_weight": 1.0,
@@ -51,12 +51,12 @@ class MagMs(NetworkMethod):
         },
         "released": {"kd_temperature_mode": "as_released", "kd_log_form": "log_of_softmax"},
         "own": {"output": "own"},
-        "broadcast": {"heads": "one"},
+        "broadcast": {"answer": "one_map"},
     }
     preset_adapters: ClassVar[Mapping[str, str]] = {"own": "native", "broadcast": "broadcast"}
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "network": ("suite", "published", "published_unetr"),
-        "heads": ("per_modality", "one"),
+        "answer": ("heads", "one_map"),
         "output": ("fused", "own"),
         "segmentation_loss": ("published", "suite"),
         "kd_temperature_mode": ("standard", "as_released"),
@@ -76,7 +76,7 @@ class MagMs(NetworkMethod):
         super().__init__(task, budget, switches=switches, seed=seed, device=device)
         # Every encoder with a pass of the decoder, and the decoder once more for the fused features.
         self.forward_passes_per_step = len(task.modalities) + 1.0
-        self.heads = len(task.modalities) if self.switches["heads"] == "per_modality" else 1
+        self.heads = len(task.modalities) if self.switches["answer"] == "heads" else 1
 
     def build(self) -> nn.Module:
         """Encoders (those of `suite` start from the weights of `supervised`) and the decoder."""

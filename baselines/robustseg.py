@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from parallax.case import Budget, Task
 from parallax.learn.availability import drop_modalities
-from parallax.learn.fusion import half_dice_ce
+from parallax.learn.fusion import half_dice_ce, reference_label
 from parallax.learn.loss_forms import dice_robustseg, over_heads, wce
 from parallax.learn.nets.robustseg import Painted, RobustSegNet
 from parallax.learn.network_method import Batch, Clock, NetworkMethod
@@ -28,7 +29,7 @@ class RobustSeg(NetworkMethod):
         "paper": {
             "network": "suite",
             "unlabelled": False,
-            "output": "heads",
+            "answer": "heads",
             "segmentation_loss": "published",
             "reconstruction_weight": 0.1,
             "kl_weight": 0.1,
@@ -39,12 +40,12 @@ class RobustSeg(NetworkMethod):
         },
         "with_unlabelled": {"unlabelled": True},
         "released": {"kl_on": "adain", "log_sigma_clamp": 0.0, "share_image_head": True},
-        "broadcast": {"output": "broadcast"},
+        "broadcast": {"answer": "one_map"},
     }
     preset_adapters: ClassVar[Mapping[str, str]] = {"broadcast": "broadcast"}
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "network": ("suite", "published"),
-        "output": ("heads", "broadcast"),
+        "answer": ("heads", "one_map"),
         "segmentation_loss": ("suite", "published"),
         "kl_on": ("code", "adain"),
         "gate_norm": ("instance", "none"),
@@ -65,7 +66,7 @@ class RobustSeg(NetworkMethod):
         return RobustSegNet(
             names,
             self.task.n_classes,
-            len(names) if self.switches["output"] == "heads" else 1,
+            len(names) if self.switches["answer"] == "heads" else 1,
             widths=self.budget.widths if self.switches["network"] == "suite" else None,
             gate_norm=self.switches["gate_norm"],
             share_image_head=bool(self.switches["share_image_head"]),
@@ -103,10 +104,10 @@ class RobustSeg(NetworkMethod):
 
     def _supervised(self, logits: Tensor, batch: Batch) -> Tensor:
         assert batch.label is not None
-        heads = Batch(batch.image, batch.label[:, : logits.shape[1]], batch.available, batch.cases)
+        label = batch.label if self.switches["answer"] == "heads" else reference_label(batch)[:, None]
         if self.switches["segmentation_loss"] == "suite":
-            return half_dice_ce(logits, heads)
-        return over_heads(lambda z, y: wce(z, y) + dice_robustseg(z, y), logits, heads.label)
+            return half_dice_ce(logits, replace(batch, label=label))
+        return over_heads(lambda z, y: wce(z, y) + dice_robustseg(z, y), logits, label)
 
     def _painting(
         self, net: RobustSegNet, image: Tensor, available: Tensor, content: Tensor

@@ -88,7 +88,7 @@ def test_weights_pass_to_the_segmentors_once_after_the_last_step_of_stage_1(budg
 
 def test_a_head_that_fits_is_copied_in_released_alone(budget):
     for preset, copied in (("paper", False), ("released", True)):
-        model = method(budget, preset, modalities=4, classes=2, maps="one")
+        model = method(budget, preset, modalities=4, classes=2, answer="one_map")
         net = model.build()
         model.after_step(net, Clock(1, STEPS, 0))
         assert torch.equal(net.segmentors[0].head[0].weight, net.gan.to_second.head[0].weight) is copied

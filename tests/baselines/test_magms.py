@@ -185,7 +185,7 @@ def test_outputs_at_test_time() -> None:
     "switch",
     [
         {"network": "published"},
-        {"heads": "one"},
+        {"answer": "one_map"},
         {"segmentation_loss": "suite"},
         {"kd_weight": 0.5},
         {"feature_weight": 0.5},
