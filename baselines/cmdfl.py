@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from parallax.case import Budget, Task
 from parallax.learn.fusion import half_dice_ce, reference_label
 from parallax.learn.loss_forms import dice_cmdfl
 from parallax.learn.nets.cmdfl import CmdflNet, modality_groups
@@ -26,7 +24,7 @@ class Cmdfl(NetworkMethod):
         "Zhang et al., Pattern Recognition 110:107562, 2021, arXiv 2201.02356; lixiaopang221/2m_re1@596772f"
     )
     adapter = "heads"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets = {
         "paper": {
             "network": "suite",
             "unlabelled": False,
@@ -47,8 +45,8 @@ class Cmdfl(NetworkMethod):
         "impute": {"impute": True},
         "broadcast": {"answer": "one_map"},
     }
-    preset_adapters: ClassVar[Mapping[str, str]] = {"own": "native", "broadcast": "broadcast"}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    preset_adapters = {"own": "native", "broadcast": "broadcast"}
+    choices = {
         "network": ("suite", "published"),
         "answer": ("heads", "one_map"),
         "segmentation_loss": ("suite", "published"),
@@ -58,15 +56,13 @@ class Cmdfl(NetworkMethod):
     min_modalities = 2
     needs_pairs = True
 
-    def __init__(
-        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
-    ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
-        self.groups = modality_groups([modality.kind for modality in task.modalities])
+    def set_up(self) -> None:
+        """Groups of modalities, and the networks that both stages apply."""
+        self.groups = modality_groups([modality.kind for modality in self.task.modalities])
         # Stage 1: four generators and six critics, twice with unlabelled crops; stage 2: two segmentors.
-        translating = self.border(budget.steps)
-        passes = translating * (20 if self.uses_unlabelled else 10) + (budget.steps - translating) * 2
-        self.forward_passes_per_step = passes / max(budget.steps, 1)
+        translating = self.border(self.budget.steps)
+        passes = translating * (20 if self.uses_unlabelled else 10) + (self.budget.steps - translating) * 2
+        self.forward_passes_per_step = passes / max(self.budget.steps, 1)
 
     def border(self, steps: int) -> int:
         """The first step of stage 2."""

@@ -17,7 +17,7 @@ class EarlyFusionMethod(NetworkMethod):
     title = "Early fusion (K heads)"
     source = "baseline of this suite"
     adapter = "heads"
-    presets = {  # noqa: RUF012 (read as a literal)
+    presets = {
         "paper": {"modality_dropout": False},
         "dropout": {"modality_dropout": True},
     }
@@ -34,7 +34,7 @@ class EarlyFusionMethod(NetworkMethod):
         self,
         net: nn.Module,
         labelled: Batch,
-        unlabelled: Batch | None,  # noqa: ARG002
+        unlabelled: Batch | None,
         clock: Clock,
     ) -> dict[str, Tensor]:
         """(CE + Dice) / 2; each head is taught by the mask of its modality, seen or dropped."""

@@ -17,12 +17,12 @@ class Empty(Method):
     title = "Empty (control)"
     source = "control of this suite"
     adapter = "native"
-    presets = {"paper": {}}  # noqa: RUF012 (read as a literal)
+    presets = {"paper": {}}
     control = True
     no_released = "a control has no publication"
-    bands = {"paper": {"dice": (0.0, 0.0), "nsd": (0.0, 0.0), "status": ("missed", "both_empty")}}  # noqa: RUF012
+    bands = {"paper": {"dice": (0.0, 0.0), "nsd": (0.0, 0.0), "status": ("missed", "both_empty")}}
 
-    def fit(self, view: TrainView, scratch: Path) -> Cost:  # noqa: ARG002
+    def fit(self, view: TrainView, scratch: Path) -> Cost:
         """Nothing to learn."""
         return Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")
 

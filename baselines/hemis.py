@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from parallax.learn.availability import any_size
@@ -21,12 +19,12 @@ class Hemis(NetworkMethod):
     title = "U-HeMIS (re-implementation from released code)"
     source = "Havaei et al., MICCAI 2016, arXiv 1607.05194; ReubenDo/U-HVED@1d293a8, extensions/u_hemis"
     adapter = "heads"
-    presets = {  # noqa: RUF012 (read as a literal)
+    presets = {
         "paper": {"network": "suite", "modality_dropout": True, "answer": "heads"},
         "broadcast": {"answer": "one_map"},
     }
-    preset_adapters = {"broadcast": "broadcast"}  # noqa: RUF012 (read as a literal)
-    choices = {  # noqa: RUF012 (read as a literal)
+    preset_adapters = {"broadcast": "broadcast"}
+    choices = {
         "network": ("suite", "published"),
         "modality_dropout": (True, False),
         "answer": ("heads", "one_map"),
@@ -35,8 +33,8 @@ class Hemis(NetworkMethod):
     needs_pairs = True
     no_released = "no difference between the released code and the intent of the paper is known"
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
+    def set_up(self) -> None:
+        """One encoder per modality counts as a network."""
         self.forward_passes_per_step = float(len(self.task.modalities))  # encoders; one decoder
 
     def build(self) -> nn.Module:
@@ -56,7 +54,7 @@ class Hemis(NetworkMethod):
         self,
         net: nn.Module,
         labelled: Batch,
-        unlabelled: Batch | None,  # noqa: ARG002
+        unlabelled: Batch | None,
         clock: Clock,
     ) -> dict[str, Tensor]:
         """(CE + Dice) / 2; each head is taught by the mask of its modality, seen or dropped."""

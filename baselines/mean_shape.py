@@ -24,15 +24,15 @@ class MeanShape(Method):
     title = "Mean shape (control)"
     source = "control of this suite"
     adapter = "native"
-    presets = {"paper": {}}  # noqa: RUF012 (read as a literal)
+    presets = {"paper": {}}
     control = True
     no_released = "a control has no publication"
     # nobody's organs are the mean of other people's: 1 says that the case was among those trained on
-    bands = {"paper": {"dice": (0.0, 0.999)}}  # noqa: RUF012
+    bands = {"paper": {"dice": (0.0, 0.999)}}
 
     maps: NDArray[np.uint8]  # [K, X, Y, Z]
 
-    def fit(self, view: TrainView, scratch: Path) -> Cost:  # noqa: ARG002
+    def fit(self, view: TrainView, scratch: Path) -> Cost:
         """Count classes over the labelled cases; a modality without masks borrows those of another."""
         shapes = np.array([sample.image.shape[1:] for sample in view.labelled])
         x, y, z = (int(n) for n in shapes.max(axis=0))

@@ -22,7 +22,7 @@ class MeanTeacher(NetworkMethod):
     title = "Mean Teacher (re-implementation from released code)"
     source = "arXiv 1703.01780; HiLab-git/SSL4MIS@06df604, train_mean_teacher_3D.py"
     adapter = "heads"
-    presets = {  # noqa: RUF012 (read as a literal)
+    presets = {
         "paper": {
             "lambda_max": 0.1,
             "ramp_fraction": 1.0,
@@ -34,7 +34,7 @@ class MeanTeacher(NetworkMethod):
         },
         "released": {"ramp_stairs": 200},
     }
-    choices = {"predict_with": ("student", "teacher")}  # noqa: RUF012 (read as a literal)
+    choices = {"predict_with": ("student", "teacher")}
     at_prediction = ("predict_with",)
     needs_pairs = True
     uses_unlabelled = True

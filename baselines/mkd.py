@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parallax.case import IGNORE, Budget, Pairing, Task, TrainView
+from parallax.case import IGNORE, Pairing, Task, TrainView
 from parallax.errors import DataError
 from parallax.learn.availability import where_available
 from parallax.learn.batch import Batch
@@ -62,7 +61,7 @@ class Mkd(NetworkMethod):
     source = "Li et al., AAAI 2020, 34(1), doi 10.1609/aaai.v34i01.5421, arXiv 2010.01532; no official code"
     no_released = "no official code was found"
     adapter = "native"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets = {
         "paper": {
             "kd_on": "teacher_domain",
             "kd_detach_teacher": True,
@@ -89,7 +88,7 @@ class Mkd(NetworkMethod):
         "student_domain": {"kd_on": "student_domain"},
         "both_domains": {"kd_on": "both"},
     }
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    choices = {
         "kd_on": ("teacher_domain", "student_domain", "both"),
         "ensemble": ("mean_softmax", "real_only", "syn_only"),
     }
@@ -99,13 +98,11 @@ class Mkd(NetworkMethod):
     needs_every_label = True
     uses_unlabelled = False
 
-    def __init__(
-        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
-    ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
+    def set_up(self) -> None:
+        """Which crops are paired, and networks per step."""
         # Crops of assistant and target need not correspond. Paired crops are kept where patients are paired,
         # so that S_real sees the very crops that the target-only baseline sees.
-        self.paired_crops = task.pairing is not Pairing.UNPAIRED
+        self.paired_crops = self.task.pairing is not Pairing.UNPAIRED
         self.forward_passes_per_step = self._passes()
 
     def fit(self, view: TrainView, scratch: Path) -> Cost:
@@ -136,7 +133,7 @@ class Mkd(NetworkMethod):
         self,
         net: nn.Module,
         labelled: Batch,
-        unlabelled: Batch | None,  # noqa: ARG002  fully supervised
+        unlabelled: Batch | None,  # fully supervised
         clock: Clock,
     ) -> dict[str, Tensor]:
         """L_IAM + L_seg + ramp (beta_1 L_kd(syn -> real) + beta_2 L_kd(real -> syn)), summed over targets."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from parallax.case import Budget, Task
 from parallax.learn.availability import any_subset
 from parallax.learn.fusion import reference_label, taught_alone, without_absent
 from parallax.learn.loss_forms import dice_rfnet, over_heads, wce
@@ -27,7 +25,7 @@ class MmFormerMethod(NetworkMethod):
     title = "mmFormer (re-implementation from released code)"
     source = "Zhang et al., MICCAI 2022, arXiv 2206.02425; YaoZhang93/mmFormer@b18663a"
     adapter = "heads"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets = {
         "paper": {
             "network": "suite",
             "token_reshape": "correct",
@@ -42,8 +40,8 @@ class MmFormerMethod(NetworkMethod):
         "own": {"output": "own"},
         "broadcast": {"answer": "one_map"},
     }
-    preset_adapters: ClassVar[Mapping[str, str]] = {"own": "native", "broadcast": "broadcast"}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    preset_adapters = {"own": "native", "broadcast": "broadcast"}
+    choices = {
         "network": ("suite", "published"),
         "token_reshape": ("correct", "released"),
         "key_mask": (False, True),
@@ -56,12 +54,10 @@ class MmFormerMethod(NetworkMethod):
     min_modalities = 2
     needs_pairs = True
 
-    def __init__(
-        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
-    ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
+    def set_up(self) -> None:
+        """Networks per step."""
         # K encoders, K passes of the auxiliary decoder, one fused decoder.
-        self.forward_passes_per_step = len(task.modalities) + 1.0
+        self.forward_passes_per_step = len(self.task.modalities) + 1.0
 
     def build(self) -> MmFormer:
         """The network. Positions fit the patch; other sizes interpolate them."""
@@ -83,7 +79,7 @@ class MmFormerMethod(NetworkMethod):
         self,
         net: nn.Module,
         labelled: Batch,
-        unlabelled: Batch | None,  # noqa: ARG002  fully supervised
+        unlabelled: Batch | None,  # fully supervised
         clock: Clock,
     ) -> dict[str, Tensor]:
         """Fused map of a random subset, its coarser maps, and the map of each modality alone; weights 1."""

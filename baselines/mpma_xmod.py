@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +29,7 @@ class PairedMasking(NetworkMethod):
     )
     no_released = "no official code was found"
     adapter = "heads"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets = {
         "paper": {
             "mask_ratio": 0.75,
             "complementary": False,
@@ -47,7 +46,7 @@ class PairedMasking(NetworkMethod):
         "labelled_only": {"unlabelled": False},
         "no_pretraining": {"pretraining_fraction": 0.0, "unlabelled": False},
     }
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    choices = {
         "complementary": (False, True),
         "segment_with": ("memory", "encoder"),
         "unlabelled": (True, False),
@@ -56,8 +55,8 @@ class PairedMasking(NetworkMethod):
     needs_pairs = True
     uses_unlabelled = True
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
+    def set_up(self) -> None:
+        """Checks the masks; networks per step over both stages."""
         self._check_masks()
         streams = 2 if self.uses_unlabelled else 1
         first = float(self.switches["pretraining_fraction"])

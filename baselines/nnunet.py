@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 
-from parallax.case import Budget, Prediction, Task, TestView, TrainView
+from parallax.case import Prediction, TestView, TrainView
 from parallax.learn.checkpoint import write_bytes
 from parallax.learn.device import device_name, peak_memory_mib
 from parallax.learn.method import Cost, Method
@@ -25,24 +23,22 @@ _SGD_RATE = 0.01  # nnU-Net's own
 class NnUNet(Method):
     """One nnU-Net per modality (`per_modality`), or one with all modalities as its channels (`channels`)."""
 
-    name: ClassVar[str] = "nnunet"
-    title: ClassVar[str] = "nnU-Net"
-    source: ClassVar[str] = (
+    name = "nnunet"
+    title = "nnU-Net"
+    source = (
         "Isensee et al. 2021, Nature Methods 18:203-211, doi:10.1038/s41592-020-01008-z; "
         "the package nnunetv2 2.8.1 (MIC-DKFZ/nnUNet), driven in one process"
     )
-    adapter: ClassVar[str] = "native"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    adapter = "native"
+    presets = {
         "paper": {"inputs": "per_modality", "optimiser": "by_steps"},
         "channels": {"inputs": "channels", "optimiser": "by_steps"},
     }
-    preset_adapters: ClassVar[Mapping[str, str]] = {"channels": "broadcast"}
-    no_released: ClassVar[str] = "the preset paper already runs the released package"
+    preset_adapters = {"channels": "broadcast"}
+    no_released = "the preset paper already runs the released package"
 
-    def __init__(
-        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
-    ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
+    def set_up(self) -> None:
+        """No network yet: `fit` or `load` brings them."""
         self._networks: dict[int, TrainedNnunet] = {}
         self._predictors: dict[int, NnunetPredictor] = {}
 

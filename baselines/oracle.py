@@ -16,12 +16,12 @@ class Oracle(Method):
     title = "Oracle (control)"
     source = "control of this suite"
     adapter = "native"
-    presets = {"paper": {"copied": False}, "broadcast": {"copied": True}}  # noqa: RUF012 (read as a literal)
-    preset_adapters = {"broadcast": "broadcast"}  # noqa: RUF012
+    presets = {"paper": {"copied": False}, "broadcast": {"copied": True}}
+    preset_adapters = {"broadcast": "broadcast"}
     control = True
     needs_truth = True
     no_released = "a control has no publication"
-    bands = {  # noqa: RUF012
+    bands = {
         "paper": {
             "dice": (1.0, 1.0),
             "nsd": (1.0, 1.0),
@@ -33,7 +33,7 @@ class Oracle(Method):
         "broadcast": {"dice": "dice_ceiling"},
     }
 
-    def fit(self, view: TrainView, scratch: Path) -> Cost:  # noqa: ARG002
+    def fit(self, view: TrainView, scratch: Path) -> Cost:
         """Nothing to learn."""
         return Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parallax.case import IGNORE, Budget, Task
+from parallax.case import IGNORE
 from parallax.learn.availability import subsets, where_available
 from parallax.learn.batch import Batch
 from parallax.learn.losses import dice_ce
@@ -29,7 +28,7 @@ class RdlHolder(NetworkMethod):
     title = "RDL-Hölder (re-implementation from released code)"
     source = "Cheng et al., arXiv 2411.08305, 2507.01254; Lboy11/Brain-Tumor-Segmentation@3607842"
     adapter = "native"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets = {
         "paper": {
             "network": "suite",
             "segmentation_loss": "published",
@@ -55,8 +54,8 @@ class RdlHolder(NetworkMethod):
         },
         "no_divergence": {"holder_weight": 0.0, "vid_weight": 0.0},
     }
-    preset_adapters: ClassVar[Mapping[str, str]] = {"fused": "broadcast"}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    preset_adapters = {"fused": "broadcast"}
+    choices = {
         "network": ("suite", "published"),
         "segmentation_loss": ("published", "suite"),
         "holder_axis": ("class", "depth"),
@@ -71,11 +70,9 @@ class RdlHolder(NetworkMethod):
     min_modalities = 2
     needs_pairs = True
 
-    def __init__(
-        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
-    ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
-        self.forward_passes_per_step = float(len(task.modalities) * (2 if self.uses_unlabelled else 1))
+    def set_up(self) -> None:
+        """One pass per modality, twice with unlabelled crops."""
+        self.forward_passes_per_step = float(len(self.task.modalities) * (2 if self.uses_unlabelled else 1))
 
     def build(self) -> nn.Module:
         """`unet`: kernels shared, a group norm per modality; `vid`: predicts full-set features."""

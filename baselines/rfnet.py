@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +21,7 @@ class RFNetMethod(NetworkMethod):
     title = "RFNet (re-implementation from released code)"
     source = "Ding, Yu, Yang, ICCV 2021, pages 3975-3984; dyh127/RFNet@1e475fa"
     adapter = "heads"
-    presets = {  # noqa: RUF012 (read as a literal)
+    presets = {
         "paper": {
             "network": "suite",
             "segmentation_loss": "published",
@@ -35,8 +33,8 @@ class RFNetMethod(NetworkMethod):
         "own": {"output": "own"},
         "broadcast": {"answer": "one_map"},
     }
-    preset_adapters = {"own": "native", "broadcast": "broadcast"}  # noqa: RUF012 (read as a literal)
-    choices = {  # noqa: RUF012 (read as a literal)
+    preset_adapters = {"own": "native", "broadcast": "broadcast"}
+    choices = {
         "network": ("suite", "published"),
         "segmentation_loss": ("published", "suite"),
         "modality_dropout": (True, False),
@@ -48,8 +46,8 @@ class RFNetMethod(NetworkMethod):
     needs_pairs = True
     no_released = "no difference between the released code and the intent of the paper is known"
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
+    def set_up(self) -> None:
+        """Networks per step."""
         # K encoders with the shared decoder, and the fusing decoder
         self.forward_passes_per_step = float(len(self.task.modalities) + 1)
 
@@ -69,7 +67,7 @@ class RFNetMethod(NetworkMethod):
         self,
         net: nn.Module,
         labelled: Batch,
-        unlabelled: Batch | None,  # noqa: ARG002
+        unlabelled: Batch | None,
         clock: Clock,
     ) -> dict[str, Tensor]:
         """L_fuse (from `fusion_from` on) + sum of L_sep over modalities + sum of L_prm over scales."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parallax.case import Budget, Task
 from parallax.learn.availability import drop_modalities
 from parallax.learn.fusion import half_dice_ce, reference_label
 from parallax.learn.loss_forms import dice_robustseg, over_heads, wce
@@ -25,7 +23,7 @@ class RobustSeg(NetworkMethod):
     title = "RobustSeg (re-implementation from released code)"
     source = "Chen et al., MICCAI 2019, arXiv 2002.09708; cchen-cc/Robust-Mseg@fa35dda"
     adapter = "heads"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets = {
         "paper": {
             "network": "suite",
             "unlabelled": False,
@@ -42,8 +40,8 @@ class RobustSeg(NetworkMethod):
         "released": {"kl_on": "adain", "log_sigma_clamp": 0.0, "share_image_head": True},
         "broadcast": {"answer": "one_map"},
     }
-    preset_adapters: ClassVar[Mapping[str, str]] = {"broadcast": "broadcast"}
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    preset_adapters = {"broadcast": "broadcast"}
+    choices = {
         "network": ("suite", "published"),
         "answer": ("heads", "one_map"),
         "segmentation_loss": ("suite", "published"),
@@ -53,12 +51,10 @@ class RobustSeg(NetworkMethod):
     min_modalities = 2
     needs_pairs = True
 
-    def __init__(
-        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
-    ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
+    def set_up(self) -> None:
+        """Networks per step."""
         # K content encoders with one decoder count as K networks, K appearance encoders with decoders as K.
-        self.forward_passes_per_step = 2.0 * len(task.modalities) * (2 if self.uses_unlabelled else 1)
+        self.forward_passes_per_step = 2.0 * len(self.task.modalities) * (2 if self.uses_unlabelled else 1)
 
     def build(self) -> RobustSegNet:
         """The network, with a head per modality or a single one."""

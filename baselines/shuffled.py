@@ -25,16 +25,16 @@ class Shuffled(Method):
     title = "Shuffled cases (control)"
     source = "control of this suite"
     adapter = "native"
-    presets = {"paper": {}}  # noqa: RUF012 (read as a literal)
+    presets = {"paper": {}}
     control = True
     needs_truth = True
     no_released = "a control has no publication"
     # two patients never have the same label map: 1 says that a case is there twice, or was scored on itself
-    bands = {"paper": {"dice": (0.0, 0.999)}}  # noqa: RUF012
+    bands = {"paper": {"dice": (0.0, 0.999)}}
 
     seen: dict[str, list[Owned]]  # modality to the last two cases that have it, the later one first
 
-    def fit(self, view: TrainView, scratch: Path) -> Cost:  # noqa: ARG002
+    def fit(self, view: TrainView, scratch: Path) -> Cost:
         """Keep the label maps of two labelled cases: one may be the test case itself."""
         self.seen = {}
         for sample in reversed(view.labelled[:2]):

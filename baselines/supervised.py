@@ -17,15 +17,15 @@ class Supervised(PerModality):
     title = "Supervised U-Net per modality"
     source = "baseline of this suite"
     adapter = "native"
-    presets = {"paper": {}}  # noqa: RUF012 (read as a literal)
+    presets = {"paper": {}}
     no_released = "a baseline of this suite, without publication"
 
     def loss(
         self,
         net: nn.Module,
         labelled: Batch,
-        unlabelled: Batch | None,  # noqa: ARG002
-        clock: Clock,  # noqa: ARG002
+        unlabelled: Batch | None,
+        clock: Clock,
     ) -> dict[str, Tensor]:
         """(CE + Dice) / 2 per modality, over the items that have a mask of it."""
         assert labelled.label is not None
@@ -38,6 +38,6 @@ class Supervised(PerModality):
                 terms[modality] = 0.5 * dice_ce(logits, labelled.label[rows, k])
         return terms
 
-    def logits(self, net: nn.Module, image: Tensor, available: Tensor) -> Tensor:  # noqa: ARG002
+    def logits(self, net: nn.Module, image: Tensor, available: Tensor) -> Tensor:
         """Each network on its own modality."""
         return torch.stack([part(image[:, k : k + 1]) for k, part in enumerate(net.children())], dim=1)

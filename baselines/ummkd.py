@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from itertools import combinations
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from parallax.case import IGNORE, Budget, Pairing, Task
+from parallax.case import IGNORE, Pairing
 from parallax.learn.availability import where_available
 from parallax.learn.batch import Batch
 from parallax.learn.loss_forms import dice_robustseg, wce
@@ -32,7 +30,7 @@ class Ummkd(NetworkMethod):
     title = "UMMKD (re-implementation from released code)"
     source = "Dou et al., IEEE TMI 39(7), 2020, doi 10.1109/TMI.2019.2963882; carrenD/ummkd@06ac478"
     adapter = "native"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets = {
         "paper": {
             "network": "suite",
             "dimensions": "3d",
@@ -56,7 +54,7 @@ class Ummkd(NetworkMethod):
         },
         "no_distillation": {"kd_weight": 0.0},
     }
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    choices = {
         "network": ("suite", "published"),
         "dimensions": ("3d", "2d"),
         "plane": ("coronal", "axial", "sagittal"),
@@ -70,14 +68,12 @@ class Ummkd(NetworkMethod):
     at_prediction = ("predict_all_slices",)
     min_modalities = 2
 
-    def __init__(
-        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
-    ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
+    def set_up(self) -> None:
+        """Which crops are paired, and networks per step."""
         # Class means need no correspondence. Paired crops are kept where patients are paired, so that the
         # method sees the very crops that the others see.
-        self.paired_crops = task.pairing is not Pairing.UNPAIRED
-        self.forward_passes_per_step = float(len(task.modalities))
+        self.paired_crops = self.task.pairing is not Pairing.UNPAIRED
+        self.forward_passes_per_step = float(len(self.task.modalities))
 
     def build(self) -> nn.Module:
         """One network; its kernels serve all modalities, each of its norms is there once per modality."""
@@ -90,8 +86,8 @@ class Ummkd(NetworkMethod):
         self,
         net: nn.Module,
         labelled: Batch,
-        unlabelled: Batch | None,  # noqa: ARG002  fully supervised
-        clock: Clock,  # noqa: ARG002  no ramp-up in the release
+        unlabelled: Batch | None,  # fully supervised
+        clock: Clock,  # no ramp-up in the release
     ) -> dict[str, Tensor]:
         """Segmentation per modality, kd_weight * L_kd between their class means, L2 of the weights."""
         assert labelled.label is not None

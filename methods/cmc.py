@@ -8,13 +8,11 @@ The card is docs/methods/cmc.md. Parts: parallax.learn.cross_modality (the netwo
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from parallax.case import Budget, Pairing, Prediction, Task, TestView
+from parallax.case import Pairing, Prediction, TestView
 from parallax.data.frame import native_label_maps
 from parallax.errors import ConfigError
 from parallax.learn.as_released import released_scores
@@ -43,7 +41,7 @@ class CMC(NetworkMethod):
     adapter = "native"
     min_modalities = 2
     uses_unlabelled = True
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+    presets = {
         "paper": {
             "network": "suite",
             "share_networks": False,
@@ -92,7 +90,7 @@ class CMC(NetworkMethod):
             "inference": "squeeze",
         },
     }
-    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    choices = {
         "network": ("suite", "published"),
         "share_networks": (False, True),
         "norm": ("instance", "batch_always_train"),
@@ -118,16 +116,15 @@ class CMC(NetworkMethod):
     }
     at_prediction = ("test_orientation", "inference")
 
-    def __init__(
-        self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
-    ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
+    def set_up(self) -> None:
+        """Checks switches against each other; which crops are paired, which terms count."""
         self._check_skip()
         # Cases of an unpaired task are single scans, so that only independent crops fill all modalities.
-        self.paired_crops = self.switches["pairing"] == "paired_item" and task.pairing != Pairing.UNPAIRED
+        paired = self.task.pairing is not Pairing.UNPAIRED
+        self.paired_crops = paired and self.switches["pairing"] == "paired_item"
         self.terms = self._terms_in_use()
         passes = 2 if self.terms else 1
-        self.forward_passes_per_step = float(passes * len(task.modalities))
+        self.forward_passes_per_step = float(passes * len(self.task.modalities))
         self._initial: list[Tensor] = []
         if self.switches["csc_value"] == "skip":
             logging.getLogger(__name__).info("cmc: CSC and CAC not computed; see docs/methods/cmc.md")

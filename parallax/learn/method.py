@@ -72,6 +72,11 @@ class Method(ABC):
         self.switches = {**next(iter(self.presets.values())), **switches}
         check_switches(self.name, self.switches, self.presets, self.choices)
         self.uses_unlabelled = bool(self.switches.get("unlabelled", self.uses_unlabelled))
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Called once, when task, budget and switches are known: derive what follows from them (a hook)."""
+        return
 
     @abstractmethod
     def fit(self, view: TrainView, scratch: Path) -> Cost:

@@ -30,7 +30,7 @@ class NetworkMethod(Method):
 
     Attributes:
         forward_passes_per_step: networks applied to `budget.batch` crops in a step, for the tables.
-        paired_crops: set to False in `__init__` where each modality shall come from its own case.
+        paired_crops: set to False in `set_up` where each modality shall come from its own case.
         class_weights: [C], square root of the inverse class frequency over the labelled cases, mean 1; ones
             until `fit` sets it (before `build`).
         net: what `build` returned, trained by `fit` or filled by `load`.
@@ -42,9 +42,9 @@ class NetworkMethod(Method):
     def __init__(
         self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
     ) -> None:
-        super().__init__(task, budget, switches=switches, seed=seed, device=device)
         self.class_weights: Tensor = torch.ones(task.n_classes, device=device)
         self.net: nn.Module | None = None
+        super().__init__(task, budget, switches=switches, seed=seed, device=device)
 
     @abstractmethod
     def build(self) -> nn.Module:

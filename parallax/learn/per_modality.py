@@ -13,8 +13,8 @@ from parallax.learn.networks import UNet, one_per_modality
 class PerModality(NetworkMethod):
     """One U-Net per modality, in the order of the task; `loss` and `logits` are up to the subclass."""
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
+    def set_up(self) -> None:
+        """One network per modality."""
         self.forward_passes_per_step = float(len(self.task.modalities))
 
     def build(self) -> nn.Module:

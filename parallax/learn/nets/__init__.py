@@ -1,1 +1,1 @@
-"""Networks, and parts of them, that one method alone uses; one file per method."""
+"""Networks, and parts of them, of single methods; one file per method, `pyramids` for what several share."""
