@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from parallax.learn.availability import where_available
+from parallax.learn.nets.pyramids import ResidualPyramid
 from parallax.learn.networks import UNet
 
 Pyramid = list[Tensor]
@@ -132,37 +133,6 @@ def suite_encoder(classes: int, widths: Sequence[int]) -> WithFusionConvolutions
     return WithFusionConvolutions(UNet(1, classes, widths).encoder, widths)
 
 
-class _Level(nn.Module):
-    """c1(x) + c3(c2(c1(x))), nothing after the sum; c1 strides."""
-
-    def __init__(self, in_channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.first = _normalised(nn.Conv3d(in_channels, width, 3, stride=stride, padding=1), width)
-        self.rest = nn.Sequential(
-            *(_normalised(nn.Conv3d(width, width, 3, padding=1), width) for _ in range(2))
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.first(x)
-        return x + self.rest(x)  # type: ignore[no-any-return]
-
-
-class _Encoder(nn.Module):
-    def __init__(self, widths: Sequence[int]) -> None:
-        super().__init__()
-        inputs = (1, *widths)
-        self.levels = nn.ModuleList(
-            _Level(i, width, 2 if level else 1)
-            for level, (i, width) in enumerate(zip(inputs, widths, strict=False))
-        )
-
-    def forward(self, x: Tensor) -> Pyramid:
-        features: Pyramid = []
-        for level in self.levels:
-            features.append(level(features[-1] if features else x))
-        return features
-
-
 class PublishedDecoder(nn.Module):
     """Transposed convolutions all through: one that doubles the size, two that do not, from coarse to fine.
 
@@ -196,7 +166,14 @@ class PublishedDecoder(nn.Module):
 
 def published_encoder(widths: Sequence[int]) -> WithFusionConvolutions:
     """The 3D U-Net encoder of kisonho/magnet@ca6bb1a for one modality; published widths are 16 to 128."""
-    return WithFusionConvolutions(_Encoder(widths), widths)
+    inputs = (1, *widths[:-1])
+    enter = [_unit(i, w, 2 if level else 1) for level, (i, w) in enumerate(zip(inputs, widths, strict=True))]
+    pyramid = ResidualPyramid(enter, [nn.Sequential(_unit(w, w), _unit(w, w)) for w in widths])
+    return WithFusionConvolutions(pyramid, widths)
+
+
+def _unit(in_channels: int, channels: int, stride: int = 1) -> nn.Sequential:
+    return _normalised(nn.Conv3d(in_channels, channels, 3, stride=stride, padding=1), channels)
 
 
 def _normalised(convolution: nn.Module, channels: int) -> nn.Sequential:

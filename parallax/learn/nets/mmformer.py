@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from parallax.learn.fusion import without_absent
+from parallax.learn.nets.pyramids import ResidualPyramid
 from parallax.learn.nets.tokens import GridPositions, to_map, to_tokens
 from parallax.learn.networks import TrilinearUpsample, UNet, favour_background, he_initialise
 
@@ -207,26 +208,15 @@ class SuiteDecoder(nn.Module):
         return features
 
 
-class PublishedEncoder(nn.Module):
+class PublishedEncoder(ResidualPyramid):
     """Five levels of three convolutions; the last two of each are a residual. Norm before convolution."""
 
     def __init__(self, widths: Sequence[int]) -> None:
-        super().__init__()
         first = nn.Conv3d(1, widths[0], 3, padding=1, padding_mode="reflect")
-        pairs = pairwise(widths)
-        self.enter = nn.ModuleList([first, *(prenorm(a, b, 3, stride=2, pad="reflect") for a, b in pairs)])
-        self.residual = nn.ModuleList(
-            nn.Sequential(prenorm(w, w, 3, pad="reflect"), prenorm(w, w, 3, pad="reflect")) for w in widths
+        super().__init__(
+            [first, *(prenorm(a, b, 3, stride=2, pad="reflect") for a, b in pairwise(widths))],
+            [nn.Sequential(prenorm(w, w, 3, pad="reflect"), prenorm(w, w, 3, pad="reflect")) for w in widths],
         )
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Features of [B, 1, X, Y, Z], at full size first, at a sixteenth last."""
-        features = []
-        for enter, residual in zip(self.enter, self.residual, strict=True):
-            x = enter(x)
-            x = x + residual(x)
-            features.append(x)
-        return features
 
 
 class PublishedDecoder(nn.Module):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from parallax.learn.availability import where_available
 from parallax.learn.fusion import without_absent
+from parallax.learn.nets.pyramids import ResidualPyramid
 from parallax.learn.networks import TrilinearUpsample, favour_background, he_initialise, score_head
 
 PUBLISHED_WIDTHS = (16, 32, 64, 128)
@@ -259,26 +260,16 @@ class RegionFusion(nn.Module):
         return torch.stack([mlp(described[:, c]) for c, mlp in enumerate(self.weigh)], dim=1).sigmoid()
 
 
-class PublishedEncoder(nn.Module):
+class PublishedEncoder(ResidualPyramid):
     """Per level one block (strided but for the first) and a residual pair of blocks."""
 
     def __init__(self, widths: Sequence[int] = PUBLISHED_WIDTHS) -> None:
-        super().__init__()
         inputs = [1, *widths[:-1]]
-        self.down = nn.ModuleList(
-            PUBLISHED.block(i, w, stride=2 if level else 1)
-            for level, (i, w) in enumerate(zip(inputs, widths, strict=True))
-        )
-        self.pairs = nn.ModuleList(
-            nn.Sequential(PUBLISHED.block(w, w), PUBLISHED.block(w, w)) for w in widths
+        super().__init__(
+            [
+                PUBLISHED.block(i, w, stride=2 if level else 1)
+                for level, (i, w) in enumerate(zip(inputs, widths, strict=True))
+            ],
+            [nn.Sequential(PUBLISHED.block(w, w), PUBLISHED.block(w, w)) for w in widths],
         )
         self.apply(he_initialise)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Features [B, widths[i], ...] of x [B, 1, X, Y, Z]; the first at full resolution."""
-        features: list[Tensor] = []
-        for down, pair in zip(self.down, self.pairs, strict=True):
-            x = down(x)
-            x = x + pair(x)
-            features.append(x)
-        return features

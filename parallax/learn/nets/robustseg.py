@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from parallax.learn.availability import where_available
+from parallax.learn.nets.pyramids import ResidualPyramid
 from parallax.learn.networks import UNet, initialised
 from parallax.learn.translation import channels_to_blocks
 
@@ -30,25 +31,15 @@ def conv_unit(channels: int, out_channels: int, kernel: int = 3, stride: int = 1
     return nn.Sequential(convolution, nn.InstanceNorm3d(out_channels, affine=True), nn.LeakyReLU(_SLOPE))
 
 
-class ContentEncoder(nn.Module):
+class ContentEncoder(ResidualPyramid):
     """Published encoder: per stage three units, the first strided (but for the finest), first + third."""
 
     def __init__(self, widths: Sequence[int] = _PUBLISHED) -> None:
-        super().__init__()
         inputs = [1, *widths[:-1]]
-        self.first = nn.ModuleList(
-            conv_unit(i, w, stride=1 if i == 1 else 2) for i, w in zip(inputs, widths, strict=True)
+        super().__init__(
+            [conv_unit(i, w, stride=1 if i == 1 else 2) for i, w in zip(inputs, widths, strict=True)],
+            [nn.Sequential(conv_unit(w, w), conv_unit(w, w)) for w in widths],
         )
-        self.rest = nn.ModuleList(nn.Sequential(conv_unit(w, w), conv_unit(w, w)) for w in widths)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """[B, 1, X, Y, Z] to features [B, widths[i], ...] at full size, a half, a quarter, an eighth."""
-        features: list[Tensor] = []
-        for first, rest in zip(self.first, self.rest, strict=True):
-            x = first(x)
-            x = x + rest(x)
-            features.append(x)
-        return features
 
 
 class SegmentationDecoder(nn.Module):
