@@ -42,6 +42,7 @@ class MethodCard:
     at_prediction: tuple[str, ...] = ()
     min_modalities: int = 1
     needs_pairs: bool = False
+    without_pairs: tuple[str, ...] = ()
     uses_unlabelled: bool = False
     control: bool = False
     needs_truth: bool = False
@@ -78,6 +79,10 @@ class MethodCard:
     def adapter_of(self, preset: str) -> str:
         """The output adapter of this preset."""
         return self.preset_adapters.get(preset, self.adapter)
+
+    def pairs_needed_by(self, preset: str) -> bool:
+        """Whether the modalities of a case must come from one patient."""
+        return self.needs_pairs and preset not in self.without_pairs
 
     def missing_package(self, preset: str) -> str:
         """The optional Python package that this preset needs where it is not installed; else empty."""

@@ -267,7 +267,7 @@ def test_three_modalities(contender: Contender, tmp_path: Path) -> None:
 
 
 def test_it_trains_on_unpaired_cases(contender: Contender, tmp_path: Path) -> None:
-    if contender.card.needs_pairs:
+    if contender.card.pairs_needed_by(contender.preset):
         pytest.skip("declares that it needs pairs")
     task = toy_task(2, 3, Pairing.UNPAIRED)
     method = contender.method(task, replace(BUDGET, steps=2))

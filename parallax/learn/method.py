@@ -44,6 +44,7 @@ class Method(ABC):
             are trained once and share the weights.
         min_modalities: least number of modalities in the task.
         needs_pairs: True where the modalities of a case must come from one patient.
+        without_pairs: presets that do not, where the others do.
         uses_unlabelled: True where unlabelled cases take part in training; a switch `unlabelled` of a preset
             says otherwise for that preset.
         control: True for reference points that are no methods (oracle, empty, mean shape, shuffled).
@@ -60,6 +61,7 @@ class Method(ABC):
     at_prediction: ClassVar[tuple[str, ...]] = ()
     min_modalities: ClassVar[int] = 1
     needs_pairs: ClassVar[bool] = False
+    without_pairs: ClassVar[tuple[str, ...]] = ()
     uses_unlabelled: bool = False
     control: ClassVar[bool] = False
     needs_truth: ClassVar[bool] = False

@@ -133,7 +133,7 @@ def _reason_to_skip(card: MethodCard, preset: str, dataset: str, task: Task, mis
         return f"needs the Python package {package} (docs/methods/{card.name}.md says how to install it)"
     if len(task.modalities) < card.min_modalities:
         return f"needs {card.min_modalities} modalities, {dataset} has {len(task.modalities)}"
-    if card.needs_pairs and task.pairing is Pairing.UNPAIRED:
+    if card.pairs_needed_by(preset) and task.pairing is Pairing.UNPAIRED:
         return f"needs the modalities of one patient, {dataset} is unpaired"
     if misalignment != "aligned" and task.pairing is Pairing.UNPAIRED:
         return f"a shift means nothing between different patients: {dataset} is unpaired"

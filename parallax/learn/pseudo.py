@@ -1,0 +1,63 @@
+"""What a network says of unlabelled images, made into something to learn from. No gradient flows into it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from parallax.case import IGNORE
+
+
+def hard_labels(logits: Tensor, available: Tensor | None = None, *, threshold: float = 0.0) -> Tensor:
+    """Label maps of the likeliest classes; `IGNORE` where the modality is absent or confidence is too low.
+
+    Args:
+        logits: [B, K, C, X, Y, Z].
+        available: bool [B, K], or None where all are there.
+        threshold: least probability of the likeliest class.
+
+    Returns:
+        int64 [B, K, X, Y, Z].
+    """
+    with torch.no_grad():
+        confidence, label = logits.float().softmax(dim=2).max(dim=2)
+        label = label.where(confidence >= threshold, IGNORE)
+        if available is not None and not bool(available.all()):
+            label = label.where(available[:, :, None, None, None], IGNORE)
+    return label
+
+
+def sharpened(p: Tensor, temperature: float, *, dim: int, renormalise: bool = True) -> Tensor:
+    """p^(1/T) / sum over classes of p^(1/T); a distribution again for any number of classes.
+
+    Args:
+        p: probabilities.
+        temperature: T; below 1 it sharpens.
+        dim: axis of the classes.
+        renormalise: False takes p^(1/T) / (p^(1/T) + (1 - p)^(1/T)) of each class alone, which sums to 1 only
+            for two classes (ycwu1997/MC-Net@fee453c).
+    """
+    if renormalise:
+        return (p.clamp_min(1e-12).log() / temperature).softmax(dim=dim)
+    sharp, rest = p ** (1.0 / temperature), (1.0 - p) ** (1.0 / temperature)
+    return sharp / (sharp + rest)
+
+
+def entropy(p: Tensor, *, dim: int, floor: float = 1e-6) -> Tensor:
+    """-sum p log(p + floor) over the classes along `dim`; at most ln C."""
+    return -(p * (p + floor).log()).sum(dim=dim)
+
+
+def greatest_entropy(classes: int) -> float:
+    """ln C, that of the even distribution."""
+    return math.log(classes)
+
+
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Mean over known voxels; logits [B, K, C, ...], label [B, K, ...]; 0 where no voxel is known."""
+    if not bool((label != IGNORE).any()):
+        return logits.sum() * 0.0
+    return F.cross_entropy(logits.flatten(0, 1).float(), label.flatten(0, 1), ignore_index=IGNORE)
