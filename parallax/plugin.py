@@ -122,9 +122,19 @@ def method_card(name: str, root: Path | None = None) -> MethodCard:
     return card
 
 
+def read_method_card(path: Path) -> MethodCard:
+    """The card of a method file that may lie anywhere. Raises `PluginError` where the file is no plug-in."""
+    card: MethodCard = _read_card(MethodCard, path)
+    return card
+
+
 def load_method(name: str, root: Path | None = None) -> type[Method]:
     """Run the file of a method and return its class."""
-    card = method_card(name, root)
+    return load_method_of(method_card(name, root))
+
+
+def load_method_of(card: MethodCard) -> type[Method]:
+    """Run the file that a card was read from and return its class."""
     loaded: type[Method] = _load_class(card.path, card.class_name)
     return loaded
 

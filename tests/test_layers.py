@@ -20,6 +20,7 @@ ORDER = [
     "claims",
     "figures",
     "report",
+    "trial",
     "run",
     "cli",
 ]

@@ -155,14 +155,15 @@ def _predict_all(job: Job, views: Iterator[TestView], model: Path, folder: Path)
         started = time.monotonic()
         prediction = method.predict(view)
         seconds[view.sample.case] = round(time.monotonic() - started, 4)
-        _check(prediction, view)
+        check_prediction(prediction, view)
         for name, label_map in prediction.label_maps.items():
             volume = Volume(label_map, view.native[name].affine)
             write_volume(volume, folder / f"{view.sample.case}__{name}.nii.gz")
     return seconds
 
 
-def _check(prediction: Prediction, view: TestView) -> None:
+def check_prediction(prediction: Prediction, view: TestView) -> None:
+    """Raise `ValueError` unless there is a uint8 map on the native grid of each modality of the case."""
     found = {name: (label.shape, label.dtype) for name, label in prediction.label_maps.items()}
     # the oracle knows only modalities with a mask; everybody else answers for each that the case has
     names = view.native if view.truth is None else view.truth
