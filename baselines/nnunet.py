@@ -35,6 +35,7 @@ class NnUNet(Method):
         "channels": {"inputs": "channels", "optimiser": "by_steps"},
     }
     preset_adapters = {"channels": "broadcast"}
+    choices = {"inputs": ("per_modality", "channels"), "optimiser": ("by_steps", "adamw", "sgd")}
     no_released = "the preset paper already runs the released package"
 
     def set_up(self) -> None:

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from parallax.case import Adapter
+from parallax.case import Adapter, TestView
 from parallax.trial.outcome import NotApplicableError, check, require
 from parallax.trial.trial import TASK, Trial, same_maps, segmented
 
@@ -56,12 +57,17 @@ def settings_of_the_process(trial: Trial) -> str:
     return "threads, dtype, generators, folder are as before"
 
 
+def _fresh(trial: Trial, view: TestView) -> dict[str, NDArray[np.uint8]]:
+    # the control `shuffled` remembers cases: here each answer is the first one after training
+    return segmented(trial.just_trained(), view)
+
+
 @check("same seed, same maps", remedy="seed every generator from self.seed", needs=(_READY,))
 def same_seed_same_maps(trial: Trial) -> str:
     """Two trainings give the same maps."""
     again = trial.method()
     again.fit(trial.view(), trial.folder / "again")
-    alike = same_maps(segmented(trial.trained, trial.test_view()), segmented(again, trial.test_view()))
+    alike = same_maps(_fresh(trial, trial.test_view()), segmented(again, trial.test_view()))
     require(alike, "two trainings with one seed segment a case differently")
     return "two trainings give equal maps"
 
@@ -73,7 +79,7 @@ def same_seed_same_maps(trial: Trial) -> str:
 )
 def absent_in_the_maps(trial: Trial) -> str:
     """What the image of an absent modality holds changes nothing."""
-    plain, odd = (segmented(trial.trained, trial.test_view(absent=value)) for value in (0.0, float("nan")))
+    plain, odd = (_fresh(trial, trial.test_view(absent=value)) for value in (0.0, float("nan")))
     require(same_maps(plain, odd), "NaN in the image of an absent modality changes the maps of the others")
     return "no voxel changes, even where it holds NaN"
 
@@ -89,7 +95,7 @@ def masks_not_read(trial: Trial) -> str:
     filled = tuple(replace(s, label=(s.image > 0).astype("uint8")) for s in view.unlabelled)
     method = trial.method()
     method.fit(replace(view, unlabelled=filled), trial.folder / "filled")
-    alike = same_maps(segmented(trial.trained, trial.test_view()), segmented(method, trial.test_view()))
+    alike = same_maps(_fresh(trial, trial.test_view()), segmented(method, trial.test_view()))
     require(alike, "masks of unlabelled cases change what it learns")
     return "filled with garbage they change no voxel"
 
@@ -102,12 +108,12 @@ def masks_not_read(trial: Trial) -> str:
 def saved_model(trial: Trial) -> str:
     """Saved and loaded it segments alike."""
     folder = trial.folder / "saved"
-    trial.trained.save(folder)
+    trial.just_trained().save(folder)
     for path in folder.rglob("*.pt*"):
         torch.load(path, map_location="cpu", weights_only=True)
     loaded = trial.method()
     loaded.load(folder)
-    alike = same_maps(segmented(trial.trained, trial.test_view()), segmented(loaded, trial.test_view()))
+    alike = same_maps(_fresh(trial, trial.test_view()), segmented(loaded, trial.test_view()))
     require(alike, "saved and loaded it segments a case differently")
     return "the same maps after loading"
 
@@ -117,7 +123,7 @@ def adapter_of_the_maps(trial: Trial) -> str:
     """`broadcast` gives one map for all modalities."""
     if (declared := trial.card.adapter_of(trial.preset)) != Adapter.BROADCAST:
         return f"{declared}: whether maps differ is not looked at"
-    maps = list(segmented(trial.trained, trial.test_view()).values())
+    maps = list(_fresh(trial, trial.test_view()).values())
     require(all(np.array_equal(maps[0], other) for other in maps), "maps of two modalities differ")
     return "broadcast: one map for all modalities"
 

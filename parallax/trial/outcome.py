@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from parallax.errors import UserError
+
 if TYPE_CHECKING:
     from parallax.trial.trial import Trial
 
@@ -95,7 +97,10 @@ def require(held: bool, detail: str, remedy: str = "") -> None:
 
 def last_line(error: Exception) -> str:
     """`KeyError: 'alpha'` and where in the method's own file it was raised, as far as that can be told."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = str(error)
+    if isinstance(error, UserError):  # its remedy is for a run; here that of the check counts
+        text = f"{error.what} ({error.where}; {error.found})"
+    text = " ".join(f"{type(error).__name__}: {text}".split())
     return f"it raised {text[:400]}{_place(error)}"
 
 

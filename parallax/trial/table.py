@@ -36,11 +36,11 @@ def outcome_table(card: MethodCard, outcomes: Sequence[Outcome]) -> Table:
 
 def summary(card: MethodCard, outcomes: Sequence[Outcome], seconds: float) -> str:
     """How many checks went how, and what comes next."""
-    failed = list(dict.fromkeys(o.check for o in outcomes if o.status is Status.FAILED))
+    failed = list(dict.fromkeys(f"“{o.check}”" for o in outcomes if o.status is Status.FAILED))
     n = {status: sum(o.status is status for o in outcomes) for status in Status}
     counts = f"{n[Status.PASSED]} passed, {n[Status.FAILED]} failed, {n[Status.SKIPPED]} skipped"
     if failed:
-        then = f"Not kept: {', '.join(failed)}. Follow the remedies and run the same command again."
+        then = f"Not kept: {', '.join(failed)}. Follow the remedies, then run the command again."
     elif card.control:
         then = "The contract is kept."
     else:

@@ -115,7 +115,9 @@ def masks_of_unlabelled_cases(trial: Trial) -> str:
 
 
 @check(
-    "batches of one", remedy="an item may be the only one: no statistics over the batch", needs=("it trains",)
+    "batches of one",
+    remedy="an item may be alone and may lack a modality: no batch statistics, no mean over nothing",
+    needs=("it trains",),
 )
 def batches_of_one(trial: Trial) -> str:
     """It trains on batches of one, whichever modality the item lacks."""

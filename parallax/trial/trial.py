@@ -95,7 +95,13 @@ class Trial:
         with self.watched():
             method = self.method()
             self.cost: Cost = method.fit(self.view(), self.folder / "trained")
+        self._kept = copy.deepcopy(method)
         return method
+
+    def just_trained(self) -> Any:
+        """A copy of `trained`, from before any case was segmented."""
+        _ = self.trained
+        return copy.deepcopy(self._kept)
 
     @cached_property
     def interrupted(self) -> Any:
