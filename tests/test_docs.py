@@ -1,34 +1,73 @@
-"""The example of docs/add-a-baseline.md works as it stands."""
+"""What the docs show works as it stands."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+import typer
 import yaml
-from toy import toy_task, toy_test_view, toy_view
+from typer.testing import CliRunner
 
-from parallax.case import Budget
-from parallax.plugin import dataset_cards, load_dataset, load_method, method_cards
+from parallax.cli import app
+from parallax.plugin import dataset_cards, load_dataset, method_cards
 from parallax.run.config import DatasetConfig
+from parallax.trial.suite import Wanted, find_card, try_method
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-def test_the_baseline_of_the_docs_is_found_and_learns(tmp_path):
-    code = re.search(r"```python\n(.*?)```", (DOCS / "add-a-baseline.md").read_text(), re.DOTALL).group(1)
+def blocks(kind):
+    """Fenced blocks of docs/add-a-baseline.md: of a language, or (empty) what is typed and printed."""
+    text = (DOCS / "add-a-baseline.md").read_text(encoding="utf-8")
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [block for language, block in fenced if language == kind]
+
+
+def changed_as_the_docs_say(text):
+    """The starting file with the three pieces of the tutorial in their places."""
+    imports, presets, term = blocks("python")
+    text = text.replace("from parallax.learn.losses import dice_ce\n", imports)
+    text = re.sub(r"    presets = .*\n", lambda _: presets, text)
+    return re.sub(r" +terms\[modality\] = .*\n", lambda _: term, text)
+
+
+def rows_of(table):
+    """Check to status in a printed table."""
+    cells = [line.split("│")[1:3] for line in table.splitlines() if line.startswith("│")]
+    return {check.strip(): status.strip() for check, status in cells if status.strip()}
+
+
+def tried(path, folder):
+    return {o.check: str(o.status) for o in try_method(find_card(str(path)), Wanted(quick=True), folder)}
+
+
+def test_the_tutorial_prints_what_its_commands_print(tmp_path, monkeypatch):
+    typed = blocks("")
     (tmp_path / "baselines").mkdir()
-    (tmp_path / "baselines" / "my_baseline.py").write_text(code)
-    card = method_cards(tmp_path)["my_baseline"]
-    task = toy_task(2, 3)
-    budget = replace(Budget(steps=2), patch=(16, 16, 16), widths=(4, 8))
-    method = load_method("my_baseline", tmp_path)(task, budget, switches=card.presets["paper"], seed=0)
-    cost = method.fit(toy_view(task, 2, 0), tmp_path / "scratch")
-    view = toy_test_view(task)
-    maps = method.predict(view).label_maps
-    assert cost.steps == 2
-    assert {name: m.shape for name, m in maps.items()} == {n: g.shape for n, g in view.native.items()}
-    assert all(m.dtype == np.uint8 for m in maps.values())
+    monkeypatch.chdir(tmp_path)
+    command, *arguments = typed[0].split()
+    result = CliRunner().invoke(app, arguments)
+    assert command == "parallax"
+    assert result.stdout == typed[1]
+    path = tmp_path / "baselines" / "my_baseline.py"
+    text = changed_as_the_docs_say(path.read_text())
+    path.write_text(text)
+    slip, own = (rows_of(block) for block in typed if "what was found" in block)
+    assert tried(path, tmp_path / "own") == {key: value for key, value in own.items() if key != "phantom run"}
+    rows = "            rows = known[:, k].nonzero()[:, 0]\n"
+    assert rows in text
+    path.write_text(text.replace(rows, "            rows = torch.arange(len(known))\n"))
+    found = tried(path, tmp_path / "slip")
+    assert {check: status for check, status in found.items() if status == "failed"} == slip
+    assert len(found) == 23
+
+
+def test_commands_of_the_tutorial_exist():
+    text = (DOCS / "add-a-baseline.md").read_text(encoding="utf-8")
+    group = typer.main.get_command(app)
+    used = set(re.findall(r"parallax ([a-z-]+)", text)) - {"try FILE"}
+    assert {"new-baseline", "try"} <= used <= set(group.commands)
+    known = {option for name in used for p in group.commands[name].params for option in p.opts}
+    assert set(re.findall(r"`(--[a-z-]+)", text)) <= known
 
 
 def test_every_method_has_a_card():
