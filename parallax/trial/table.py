@@ -50,7 +50,8 @@ def summary(card: MethodCard, outcomes: Sequence[Outcome], seconds: float) -> st
 
 def next_command(name: str) -> str:
     """The run that puts the method into a table."""
-    return f"snakemake --cores 2 --config methods={name},supervised datasets=phantom_heart"
+    methods = ",".join(dict.fromkeys((name, "supervised")))
+    return f"snakemake --cores 2 --config methods={methods} datasets=phantom_heart"
 
 
 def as_json(card: MethodCard, outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
