@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from parallax.learn.augment import clipped_noise
-from parallax.learn.fusion import half_dice_ce
+from parallax.learn.fusion import half_dice_ce, of_available
 from parallax.learn.network_method import Batch, Clock
 from parallax.learn.pseudo import entropy, greatest_entropy
 from parallax.learn.schedule import gaussian_ramp
@@ -73,10 +73,11 @@ class UaMt(TeacherStudent):
         student, teacher = learner.get_submodule("student"), learner.get_submodule("teacher")
         terms = {"supervised": half_dice_ce(student(labelled.image, labelled.available), labelled)}
         if unlabelled is not None:
-            seen = unlabelled.available  # the head of an absent modality has nothing to agree on
-            target = self.probabilities(teacher, unlabelled, clock, "target")[seen]
-            certain = self.uncertainty(teacher, unlabelled, clock)[seen] < self.threshold(clock)
-            answer = student(unlabelled.image, seen)[seen].float().softmax(dim=1)
+            there = unlabelled.available  # the head of an absent modality has nothing to agree on
+            target = self.probabilities(teacher, unlabelled, clock, "target")
+            certain = self.uncertainty(teacher, unlabelled, clock) < self.threshold(clock)
+            answer = student(unlabelled.image, there).float().softmax(dim=2)
+            answer, target, certain = (of_available(maps, there) for maps in (answer, target, certain))
             agreement = masked_mse(answer, target, certain, self.constant_classes())
             terms["consistency"] = self.weight(clock) * agreement
         return terms

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parallax.learn.fusion import half_dice_ce
+from parallax.learn.fusion import half_dice_ce, of_available
 from parallax.learn.nets.urpc import PUBLISHED_DROPOUT, ScoresOfScales
 from parallax.learn.network_method import Batch, Clock
 from parallax.learn.networks import initialised
 from parallax.learn.semi_supervised import SemiSupervised
+
+_LEAST_P = 1e-30  # whose logarithm is finite
 
 
 class Urpc(SemiSupervised):
@@ -66,38 +67,45 @@ class Urpc(SemiSupervised):
         scales = learner(labelled.image, labelled.available)
         terms = {"supervised": torch.stack([half_dice_ce(scale, labelled) for scale in scales]).mean()}
         if unlabelled is not None:
-            seen = unlabelled.available  # heads of absent modalities have nothing to agree on
-            scales = learner(unlabelled.image, seen)[:, seen]
+            there = unlabelled.available  # heads of absent modalities have nothing to agree on
+            scales = [of_available(scale, there) for scale in learner(unlabelled.image, there)]
             terms["consistency"] = self.weight(clock) * pyramid_consistency(scales)
         return terms
 
     def answer(self, learner: nn.Module, image: Tensor, available: Tensor) -> Tensor:
         """The finest scale, or (as logits) the mean distribution of all."""
-        scales: Tensor = learner(image, available)
-        return (
-            scales[0] if self.switches["predict_with"] == "finest" else mean_log_p(scales.log_softmax(dim=3))
-        )
+        scales: list[Tensor] = learner(image, available)
+        if self.switches["predict_with"] == "finest":
+            return scales[0]
+        return mean_of([scale.softmax(dim=2) for scale in scales]).clamp_min(_LEAST_P).log()
 
 
-def pyramid_consistency(logits: Tensor) -> Tensor:
+def pyramid_consistency(scales: Sequence[Tensor]) -> Tensor:
     """Mean over scales s of mean(|p_s - m|^2 w_s) / mean(w_s) + mean(D_s), with w_s = exp(-D_s).
 
     m is the mean of the p_s and D_s = KL(m || p_s) of each voxel. The squared difference is a mean
     over classes as well. Gradients flow into m and w, as in the release.
 
     Args:
-        logits: [S, N, C, ...].
+        scales: logits [N, C, ...] of each scale.
     """
-    log_p = logits.float().log_softmax(dim=2)
-    log_m = mean_log_p(log_p)
-    divergence = F.kl_div(log_p, log_m.expand_as(log_p), reduction="none", log_target=True).sum(dim=2)
-    weight = torch.exp(-divergence)
-    voxels = tuple(range(1, weight.ndim))
-    distance = (log_p.exp() - log_m.exp()).square().mean(dim=2)
-    rectified = (distance * weight).mean(dim=voxels) / (weight.mean(dim=voxels) + 1e-8)
-    return (rectified + divergence.mean(dim=voxels)).mean()
+    log_p = [logits.float().log_softmax(dim=1) for logits in scales]
+    p = [each.exp() for each in log_p]
+    mean = mean_of(p)
+    # summed apart from the scales: on a CPU these maps of full resolution take most of a step
+    negative_entropy = (mean * mean.clamp_min(_LEAST_P).log()).sum(dim=1)
+    terms = []
+    for p_s, log_p_s in zip(p, log_p, strict=True):
+        divergence = negative_entropy - (mean * log_p_s).sum(dim=1)
+        weight = torch.exp(-divergence)
+        distance = (p_s - mean).square().mean(dim=1)
+        terms.append((distance * weight).mean() / (weight.mean() + 1e-8) + divergence.mean())
+    return torch.stack(terms).mean()
 
 
-def mean_log_p(log_p: Tensor) -> Tensor:
-    """Logarithm of the mean over the first axis of the distributions [S, ...]."""
-    return log_p.logsumexp(dim=0) - math.log(len(log_p))
+def mean_of(maps: Sequence[Tensor]) -> Tensor:
+    """Voxel-wise mean of maps of one shape."""
+    total = maps[0]
+    for other in maps[1:]:
+        total = total + other
+    return total / len(maps)

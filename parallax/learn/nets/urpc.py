@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from parallax.learn.fusion import EarlyFusion, without_absent
@@ -39,13 +38,13 @@ class ScoresOfScales(nn.Module):
         )
         self.unet.drop_channels(dropout)
 
-    def forward(self, image: Tensor, available: Tensor) -> Tensor:
-        """Logits [S, B, K, C, X, Y, Z], fine to coarse, of image [B, K, X, Y, Z] and available [B, K]."""
+    def forward(self, image: Tensor, available: Tensor) -> list[Tensor]:
+        """Logits [B, K, C, X, Y, Z] per scale, fine to coarse, of image [B, K, X, Y, Z], available [B, K]."""
         skips = self.unet.encode(without_absent(image, available))
         heads = (self.unet.head, *self.coarser)
         features = reversed(self.unet.levels(skips))  # the coarsest have no head where there are more
-        scores = torch.stack([head(level) for head, level in zip(heads, features, strict=False)])
-        return scores.unflatten(2, self._heads)  # type: ignore[no-untyped-call,no-any-return]
+        scores = (head(level) for head, level in zip(heads, features, strict=False))
+        return [score.unflatten(1, self._heads) for score in scores]
 
 
 def _head(width: int, heads: tuple[int, int], *, doublings: int) -> nn.Sequential:
