@@ -113,7 +113,7 @@ def _caption(found: Sequence[Comparisons], context: Context) -> str:
     count = str(cases[0]) if len(cases) == 1 else f"{cases[0]} to {cases[-1]}"
     return (
         f"Dice of each method minus that of {' or '.join(references)}, in Dice points (0.01 Dice), on the"
-        f" same {count} test cases. Bars: 95 % interval over {over}. Blue: the whole interval lies above zero;"
-        " orange: below; grey: zero is inside. Not corrected for the number of methods: the statistics tables"
-        " are."
+        f" same {count} test cases. Bars: 95 % interval over {over}. Blue: the whole interval lies above"
+        " zero; orange: below; grey: zero is inside. Not corrected for the number of methods: the statistics"
+        " tables are."
     )
