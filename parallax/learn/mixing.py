@@ -38,9 +38,8 @@ def box_mask(
     extents = torch.tensor(list(size), dtype=torch.float64)
     share = torch.as_tensor(side, dtype=torch.float64).cpu()
     share = share if share.ndim == 2 else share.reshape(-1, 1)
-    length = (
-        (share * extents + 1e-6).floor().expand(items, -1)
-    )  # 2/3 of 48 is 32, whatever a float makes of it
+    # 2/3 of 48 is 32, whatever a float makes of it
+    length = (share * extents + 1e-6).floor().expand(items, -1)
     region = torch.tensor(list(placed_within or size), dtype=torch.float64)
     drawn = torch.rand(length.shape, generator=generator, device=generator.device).cpu()
     start = (drawn * ((region - length).clamp(min=0) + 1)).floor()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from parallax.case import IGNORE
+from parallax.data.components import beside_largest
 
 
 def hard_labels(logits: Tensor, available: Tensor | None = None, *, threshold: float = 0.0) -> Tensor:
@@ -28,6 +29,24 @@ def hard_labels(logits: Tensor, available: Tensor | None = None, *, threshold: f
         if available is not None and not bool(available.all()):
             label = label.where(available[:, :, None, None, None], IGNORE)
     return label
+
+
+def largest_components(label: Tensor, classes: int) -> Tensor:
+    """The largest component of each structure of each map; what else it had becomes background.
+
+    Voxels that share a corner are connected. Runs on the CPU.
+
+    Args:
+        label: integer [..., X, Y, Z]; values that are no structure (`IGNORE`) stay.
+        classes: C, background counted.
+    """
+    kept = label.cpu().numpy().copy()
+    for volume in kept.reshape(-1, *label.shape[-3:]):
+        for structure in range(1, classes):
+            lost, count = beside_largest(volume == structure)
+            if count > 1:
+                volume[lost] = 0
+    return torch.from_numpy(kept).to(label.device)
 
 
 def sharpened(p: Tensor, temperature: float, *, dim: int, renormalise: bool = True) -> Tensor:
