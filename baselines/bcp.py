@@ -18,6 +18,7 @@ from parallax.learn.semi_supervised import SemiSupervised
 from parallax.learn.teacher import with_teacher
 
 _RELEASE_CROP = (112, 112, 80)
+_RELEASE_STEPS = 17000  # of both stages
 
 
 class BCP(SemiSupervised):
@@ -39,8 +40,9 @@ class BCP(SemiSupervised):
             "mask_offsets": "from_patch_size",
             "dice_smooth": 20.0,
             "alpha": 0.99,
+            "average_over": "budget",
         },
-        "released": {"mask_offsets": "literal_112_80", "dice_smooth": 1e-5},
+        "released": {"mask_offsets": "literal_112_80", "dice_smooth": 1e-5, "average_over": "steps"},
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
@@ -49,6 +51,7 @@ class BCP(SemiSupervised):
     choices = {
         "input": ("fused", "per_modality"),
         "mask_offsets": ("from_patch_size", "literal_112_80"),
+        "average_over": ("budget", "steps"),
     }
     needs_pairs = True
     uses_unlabelled = True
@@ -70,7 +73,7 @@ class BCP(SemiSupervised):
         box, items = self.box(labelled, clock), torch.arange(len(labelled.image))
         if unlabelled is None or self.first_stage(clock):
             mixed = pasted(chosen(labelled, items.roll(1)), labelled, box)
-            return {"supervised": self.cost(student(mixed.image, mixed.available), mixed, ~box | box)}
+            return {"supervised": self.cost(student(mixed.image, mixed.available), mixed)}
         bare = chosen(unlabelled, items % len(unlabelled.image))
         bare = replace(bare, label=self.pseudo_labels(teacher, bare))
         inwards, outwards = pasted(bare, labelled, box), pasted(labelled, bare, box)
@@ -91,10 +94,10 @@ class BCP(SemiSupervised):
         size, side = batch.image.shape[2:], self.switches["box_side"]
         return box_mask(1, size, side, clock.generator("box"), placed_within=within).to(batch.image.device)
 
-    def cost(self, logits: Tensor, batch: Batch, where: Tensor) -> Tensor:
-        """(CE + Dice) / 2 over the known voxels at which `where` [1, X, Y, Z] is True."""
+    def cost(self, logits: Tensor, batch: Batch, where: Tensor | None = None) -> Tensor:
+        """(CE + Dice) / 2 over all known voxels, or those at which `where` [1, X, Y, Z] is True."""
         assert batch.label is not None
-        label = batch.label.where(where[:, None], IGNORE)
+        label = batch.label if where is None else batch.label.where(where[:, None], IGNORE)
         return 0.5 * dice_ce(logits.flatten(0, 1), label.flatten(0, 1), smooth=self.switches["dice_smooth"])
 
     def pseudo_labels(self, teacher: nn.Module, batch: Batch) -> Tensor:
@@ -109,8 +112,13 @@ class BCP(SemiSupervised):
 
     def after_learning(self, learner: nn.Module, clock: Clock) -> None:
         """The teacher is the student until stage 2, and follows it from then on."""
-        decay = 0.0 if self.first_stage(clock) else self.switches["alpha"]
+        decay = 0.0 if self.first_stage(clock) else self.decay(clock)
         ema_update(learner.get_submodule("teacher"), learner.get_submodule("student"), decay)
+
+    def decay(self, clock: Clock) -> float:
+        """`alpha`, or what averages over the same share of this budget as `alpha` does of the release's."""
+        longer = 1.0 if self.switches["average_over"] == "steps" else _RELEASE_STEPS / clock.steps
+        return max(0.0, 1.0 - (1.0 - self.switches["alpha"]) * longer)
 
     def answer(self, learner: nn.Module, image: Tensor, available: Tensor) -> Tensor:
         """The student's."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import permutations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parallax.learn.fusion import half_dice_ce
@@ -72,8 +74,10 @@ class MCNetPlus(SemiSupervised):
         terms = {"supervised": torch.stack([self.supervised(answer, labelled) for answer in answers]).sum()}
         if unlabelled is not None:
             bare = learner.answers(unlabelled.image, unlabelled.available)
-            seen = [answers[:, labelled.available], bare[:, unlabelled.available]]
-            terms["consistency"] = self.weight(clock) * self.disagreement(torch.cat(seen, dim=1))
+            both = [(answers, labelled.available), (bare, unlabelled.available)]
+            maps = torch.stack([available.sum() for _, available in both])
+            apart = torch.stack([self.disagreement(*one) for one in both])
+            terms["consistency"] = self.weight(clock) * (apart * maps).sum() / maps.sum()
         return terms
 
     def supervised(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -83,23 +87,18 @@ class MCNetPlus(SemiSupervised):
         assert batch.label is not None
         return 0.5 * over_heads(dice_mcnet, logits, batch.label)
 
-    def disagreement(self, logits: Tensor) -> Tensor:
+    def disagreement(self, answers: Sequence[Tensor], available: Tensor) -> Tensor:
         """Sum over ordered pairs of decoders of the squared difference of one and the other, sharpened.
 
         Args:
-            logits: [D, N, C, X, Y, Z].
+            answers: logits [B, K, C, X, Y, Z] of each decoder.
+            available: bool [B, K]; heads of absent modalities have nothing to agree on.
         """
-        p = logits.float().softmax(dim=2)
-        temperature, renormalise = (
-            self.switches["temperature"],
-            self.switches["sharpen_norm"] == "renormalise",
-        )
-        target = sharpened(p, temperature, dim=2, renormalise=renormalise)
-        if self.switches["detach_targets"]:
-            target = target.detach()
-        return torch.stack(
-            [(p[i] - target[j]).square().mean() for i, j in permutations(range(len(p)), 2)]
-        ).sum()
+        p = [logits[available].float().softmax(dim=1) for logits in answers]
+        norm, temperature = self.switches["sharpen_norm"] == "renormalise", self.switches["temperature"]
+        with torch.set_grad_enabled(not self.switches["detach_targets"]):
+            target = [sharpened(one, temperature, dim=1, renormalise=norm) for one in p]
+        return torch.stack([F.mse_loss(p[i], target[j]) for i, j in permutations(range(len(p)), 2)]).sum()
 
     def answer(self, learner: nn.Module, image: Tensor, available: Tensor) -> Tensor:
         """The first decoder's."""

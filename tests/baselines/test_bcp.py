@@ -58,7 +58,7 @@ def test_stage_1_pastes_labelled_crops_into_each_other(budget, crops):
     assert set(terms) == {"supervised"}
     logits = method.build()[0]["student"](mixed, labelled.available)
     label = torch.where(box, labelled.label[[1, 0]], labelled.label)
-    expected = method.cost(logits, replace(labelled, label=label), torch.ones_like(box[0]))
+    expected = method.cost(logits, replace(labelled, label=label))
     assert torch.equal(terms["supervised"], expected)
 
 
@@ -125,6 +125,26 @@ def test_guessed_voxels_weigh_half_as_much_as_true_ones(budget, crops):
         guessed += method.cost(logits, guess, ~where_true)
     assert terms["supervised"].item() == pytest.approx(true.item(), rel=1e-6)
     assert terms["copy_paste"].item() == pytest.approx(0.5 * guessed.item(), rel=1e-6)
+
+
+def test_the_teacher_is_the_student_until_stage_2_and_then_its_average(budget):
+    method = make(budget, average_over="steps", alpha=0.75)
+    net = method.build()
+    student, teacher = (net[0][name].unet.head[0].bias for name in ("student", "teacher"))
+    before = student.detach().clone()
+    student.data += 1.0
+    method.after_step(net, Clock(999, 17000, 0))
+    assert torch.equal(teacher, student)
+    student.data -= 1.0
+    method.after_step(net, Clock(9999, 17000, 0))
+    assert torch.allclose(teacher, before + 0.75)
+
+
+def test_the_teacher_averages_over_the_same_share_of_any_budget(budget):
+    ours, theirs = make(budget), make(budget, preset="released", mask_offsets="from_patch_size")
+    assert ours.decay(Clock(0, 17000, 0)) == theirs.decay(Clock(0, 17000, 0)) == pytest.approx(0.99)
+    assert [kind.decay(Clock(0, 1700, 0)) for kind in (ours, theirs)] == pytest.approx([0.9, 0.99])
+    assert ours.decay(Clock(0, 100, 0)) == 0.0
 
 
 def test_pseudo_labels_are_largest_components_and_carry_no_gradient(budget, crops):

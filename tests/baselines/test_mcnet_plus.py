@@ -35,14 +35,17 @@ def crops():
     )
 
 
+ALL = torch.ones(2, 2, dtype=torch.bool)
+
+
 def guesses(seed=0):
-    """Logits of three decoders [3, 4, 3, 2, 2, 2]."""
-    return torch.randn(3, 4, 3, 2, 2, 2, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    """Logits of three decoders [3, 2, 2, 3, 2, 2, 2]."""
+    return torch.randn(3, 2, 2, 3, 2, 2, 2, generator=torch.Generator().manual_seed(seed)).requires_grad_()
 
 
 def by_hand(logits, target):
     """Sum over ordered pairs (i, j) of the mean squared difference of p_i and the target from p_j."""
-    p = logits.softmax(dim=2)
+    p = logits.softmax(dim=3)
     return sum(((p[i] - target[j]) ** 2).mean() for i, j in permutations(range(3), 2))
 
 
@@ -78,7 +81,7 @@ def test_all_decoders_answer_and_the_first_is_scored(budget, crops):
     net = method.build()
     image, available = crops[0].image, crops[0].available
     answers = net[0].answers(image, available)
-    assert answers.shape == (3, 2, 2, 3, 16, 16, 16)
+    assert [tuple(logits.shape) for logits in answers] == [(2, 2, 3, 16, 16, 16)] * 3
     assert torch.equal(method.logits(net, image, available), answers[0])
     assert not torch.equal(answers[0], answers[1])
     assert not torch.equal(answers[1], answers[2])
@@ -87,26 +90,26 @@ def test_all_decoders_answer_and_the_first_is_scored(budget, crops):
 @pytest.mark.parametrize("norm", ["renormalise", "elementwise"])
 def test_agreement_is_a_sum_over_six_pairs(budget, norm):
     logits = guesses()
-    target = sharpened(logits.softmax(dim=2), 0.1, dim=2, renormalise=norm == "renormalise")
-    found = make(budget, sharpen_norm=norm).disagreement(logits)
+    target = sharpened(logits.softmax(dim=3), 0.1, dim=3, renormalise=norm == "renormalise")
+    found = make(budget, sharpen_norm=norm).disagreement(logits, ALL)
     assert found.item() == pytest.approx(by_hand(logits, target).item(), rel=1e-6)
 
 
 def test_sharpening_differs_for_three_classes_and_not_for_two(budget):
     ours, theirs = make(budget), make(budget, sharpen_norm="elementwise")
-    assert ours.disagreement(guesses()) != theirs.disagreement(guesses())
-    two = guesses()[:, :, :2].detach()
-    assert ours.disagreement(two).item() == pytest.approx(theirs.disagreement(two).item(), rel=1e-5)
-    assert ours.disagreement(two) != make(budget, temperature=0.5).disagreement(two)
+    assert ours.disagreement(guesses(), ALL) != theirs.disagreement(guesses(), ALL)
+    two = guesses()[:, :, :, :2].detach()
+    assert ours.disagreement(two, ALL).item() == pytest.approx(theirs.disagreement(two, ALL).item(), rel=1e-5)
+    assert ours.disagreement(two, ALL) != make(budget, temperature=0.5).disagreement(two, ALL)
 
 
 def test_targets_carry_no_gradient_but_in_the_release(budget):
     logits = guesses()
-    (found,) = torch.autograd.grad(make(budget).disagreement(logits), logits)
-    target = sharpened(logits.softmax(dim=2), 0.1, dim=2).detach()
+    (found,) = torch.autograd.grad(make(budget).disagreement(logits, ALL), logits)
+    target = sharpened(logits.softmax(dim=3), 0.1, dim=3).detach()
     (expected,) = torch.autograd.grad(by_hand(logits, target), logits)
     assert torch.allclose(found, expected, atol=1e-7)
-    (theirs,) = torch.autograd.grad(make(budget, detach_targets=False).disagreement(logits), logits)
+    (theirs,) = torch.autograd.grad(make(budget, detach_targets=False).disagreement(logits, ALL), logits)
     assert not torch.allclose(found, theirs, atol=1e-3)
 
 
@@ -114,10 +117,20 @@ def test_agreement_is_asked_for_on_labelled_and_unlabelled_crops(budget, crops):
     method = make(budget)
     net = method.build()
     terms = method.loss(net, *crops, LATE)
-    answers = torch.cat([net[0].answers(c.image, c.available).flatten(1, 2) for c in crops], dim=1)
-    expected = method.weight(LATE) * method.disagreement(answers)
+    pairs = zip(*(net[0].answers(c.image, c.available) for c in crops), strict=True)
+    answers = torch.stack([torch.cat(pair) for pair in pairs])
+    expected = method.weight(LATE) * by_hand(answers, sharpened(answers.softmax(dim=3), 0.1, dim=3))
     assert method.weight(LATE) == 1.0
     assert terms["consistency"].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_heads_of_absent_modalities_have_nothing_to_agree_on(budget):
+    method, logits = make(budget), guesses().detach()
+    some = torch.tensor([[True, False], [True, True]])
+    before = method.disagreement(logits, some)
+    logits[:, 0, 1] = float("nan")
+    assert torch.equal(method.disagreement(logits, some), before)
+    assert before != method.disagreement(guesses(), ALL)
 
 
 def test_supervised_term_is_summed_over_decoders(budget, crops):

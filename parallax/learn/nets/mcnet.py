@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from parallax.learn.fusion import EarlyFusion, without_absent
@@ -38,12 +37,12 @@ class ManyDecoders(nn.Module):
         logits: Tensor = self.first(image, available)
         return logits
 
-    def answers(self, image: Tensor, available: Tensor) -> Tensor:
-        """Logits [D, B, K, C, X, Y, Z] of all decoders."""
+    def answers(self, image: Tensor, available: Tensor) -> list[Tensor]:
+        """Logits [B, K, C, X, Y, Z] of each decoder."""
         unets = [self.first.unet, *self.others]
         features = unets[0].encode(without_absent(image, available))
-        logits = torch.stack([unet.head(unet.decode(features)) for unet in unets])
-        return logits.unflatten(2, self._heads)  # type: ignore[no-untyped-call,no-any-return]
+        logits = (unet.head(unet.decode(features)) for unet in unets)
+        return [one.unflatten(1, self._heads) for one in logits]
 
 
 def enlarging_by(how: Enlarging, fusion: EarlyFusion) -> EarlyFusion:
