@@ -118,7 +118,7 @@ class BCP(SemiSupervised):
     def decay(self, clock: Clock) -> float:
         """`alpha`, or what averages over the same share of this budget as `alpha` does of the release's."""
         longer = 1.0 if self.switches["average_over"] == "steps" else _RELEASE_STEPS / clock.steps
-        return max(0.0, 1.0 - (1.0 - self.switches["alpha"]) * longer)
+        return max(0.0, 1.0 - (1.0 - float(self.switches["alpha"])) * longer)
 
     def answer(self, learner: nn.Module, image: Tensor, available: Tensor) -> Tensor:
         """The student's."""

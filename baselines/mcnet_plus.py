@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parallax.learn.fusion import half_dice_ce
+from parallax.learn.fusion import half_dice_ce, of_available
 from parallax.learn.loss_forms import dice_mcnet, over_heads
 from parallax.learn.nets.mcnet import ManyDecoders, enlarging_by
 from parallax.learn.network_method import Batch, Clock
@@ -94,7 +94,7 @@ class MCNetPlus(SemiSupervised):
             answers: logits [B, K, C, X, Y, Z] of each decoder.
             available: bool [B, K]; heads of absent modalities have nothing to agree on.
         """
-        p = [logits[available].float().softmax(dim=1) for logits in answers]
+        p = [of_available(logits, available).float().softmax(dim=1) for logits in answers]
         norm, temperature = self.switches["sharpen_norm"] == "renormalise", self.switches["temperature"]
         with torch.set_grad_enabled(not self.switches["detach_targets"]):
             target = [sharpened(one, temperature, dim=1, renormalise=norm) for one in p]

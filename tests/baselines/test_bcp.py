@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toy import toy_task, toy_view
+from toy import toy_batches, toy_task, toy_view
 
 from parallax.case import IGNORE
 from parallax.learn.batch import Batch
 from parallax.learn.loop import Clock
 from parallax.learn.pseudo import largest_components
-from parallax.learn.sampler import CropSampler
 from parallax.plugin import load_method, method_card
 
 KIND = load_method("bcp")
@@ -24,13 +23,7 @@ def make(budget, task=None, preset="paper", **changes):
 
 @pytest.fixture(scope="module")
 def crops():
-    """A labelled and an unlabelled batch."""
-    view = toy_view(toy_task())
-    batch = {"patch": (16,) * 3, "batch": 2, "augment": False, "seed": 0}
-    return (
-        CropSampler(view.labelled, stream=0, **batch).batch(0),
-        CropSampler(view.unlabelled, stream=1, **batch).batch(0),
-    )
+    return toy_batches(toy_view(toy_task()))
 
 
 def seen_by_the_student(method, crops, clock):

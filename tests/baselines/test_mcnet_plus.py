@@ -5,14 +5,13 @@ from itertools import permutations
 import pytest
 import torch
 from torch import nn
-from toy import toy_task, toy_view
+from toy import toy_batches, toy_task, toy_view
 
 from parallax.learn.loop import Clock
 from parallax.learn.loss_forms import dice_mcnet
 from parallax.learn.losses import dice_ce
 from parallax.learn.networks import TrilinearUpsample
 from parallax.learn.pseudo import sharpened
-from parallax.learn.sampler import CropSampler
 from parallax.plugin import load_method, method_card
 
 KIND = load_method("mcnet_plus")
@@ -26,13 +25,7 @@ def make(budget, task=None, preset="paper", **changes):
 
 @pytest.fixture(scope="module")
 def crops():
-    """A labelled and an unlabelled batch."""
-    view = toy_view(toy_task())
-    batch = {"patch": (16,) * 3, "batch": 2, "augment": False, "seed": 0}
-    return (
-        CropSampler(view.labelled, stream=0, **batch).batch(0),
-        CropSampler(view.unlabelled, stream=1, **batch).batch(0),
-    )
+    return toy_batches(toy_view(toy_task()))
 
 
 ALL = torch.ones(2, 2, dtype=torch.bool)
