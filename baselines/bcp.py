@@ -12,7 +12,7 @@ from parallax.learn.batch import Batch
 from parallax.learn.losses import dice_ce
 from parallax.learn.mixing import box_mask, chosen, pasted
 from parallax.learn.network_method import Clock
-from parallax.learn.pseudo import hard_labels, largest_components
+from parallax.learn.pseudo import count_components, hard_labels, largest_components
 from parallax.learn.schedule import ema_update
 from parallax.learn.semi_supervised import SemiSupervised
 from parallax.learn.teacher import with_teacher
@@ -38,11 +38,17 @@ class BCP(SemiSupervised):
             "stage_1_fraction": 0.1176,
             "box_side": 0.6667,
             "mask_offsets": "from_patch_size",
+            "components": "as_labelled",
             "dice_smooth": 20.0,
             "alpha": 0.99,
             "average_over": "budget",
         },
-        "released": {"mask_offsets": "literal_112_80", "dice_smooth": 1e-5, "average_over": "steps"},
+        "released": {
+            "mask_offsets": "literal_112_80",
+            "components": "one",
+            "dice_smooth": 1e-5,
+            "average_over": "steps",
+        },
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
@@ -51,6 +57,7 @@ class BCP(SemiSupervised):
     choices = {
         "input": ("fused", "per_modality"),
         "mask_offsets": ("from_patch_size", "literal_112_80"),
+        "components": ("as_labelled", "one"),
         "average_over": ("budget", "steps"),
     }
     needs_pairs = True
@@ -75,7 +82,7 @@ class BCP(SemiSupervised):
             mixed = pasted(chosen(labelled, items.roll(1)), labelled, box)
             return {"supervised": self.cost(student(mixed.image, mixed.available), mixed)}
         bare = chosen(unlabelled, items % len(unlabelled.image))
-        bare = replace(bare, label=self.pseudo_labels(teacher, bare))
+        bare = replace(bare, label=self.pseudo_labels(teacher, bare, labelled))
         inwards, outwards = pasted(bare, labelled, box), pasted(labelled, bare, box)
         true, guessed = [], []
         for mixed, is_true in ((inwards, ~box), (outwards, box)):
@@ -100,11 +107,14 @@ class BCP(SemiSupervised):
         label = batch.label if where is None else batch.label.where(where[:, None], IGNORE)
         return 0.5 * dice_ce(logits.flatten(0, 1), label.flatten(0, 1), smooth=self.switches["dice_smooth"])
 
-    def pseudo_labels(self, teacher: nn.Module, batch: Batch) -> Tensor:
-        """Of each structure the largest component of what the teacher says."""
+    def pseudo_labels(self, teacher: nn.Module, batch: Batch, labelled: Batch) -> Tensor:
+        """What the teacher says of `batch`: of each structure the largest components."""
         with torch.no_grad():
-            logits = teacher(batch.image, batch.available)
-        return largest_components(hard_labels(logits, batch.available), self.task.n_classes)
+            said = hard_labels(teacher(batch.image, batch.available), batch.available)
+        kept = [1] * self.task.n_classes
+        if self.switches["components"] == "as_labelled" and labelled.label is not None:
+            kept = count_components(labelled.label, self.task.n_classes)
+        return largest_components(said, kept)
 
     def first_stage(self, clock: Clock) -> bool:
         """Whether the student learns from labelled crops alone."""

@@ -9,7 +9,7 @@ from toy import toy_batches, toy_task, toy_view
 from parallax.case import IGNORE
 from parallax.learn.batch import Batch
 from parallax.learn.loop import Clock
-from parallax.learn.pseudo import largest_components
+from parallax.learn.pseudo import count_components, largest_components
 from parallax.plugin import load_method, method_card
 
 KIND = load_method("bcp")
@@ -109,7 +109,7 @@ def test_guessed_voxels_weigh_half_as_much_as_true_ones(budget, crops):
     labelled, bare = crops
     net, box = method.build(), method.box(labelled, SECOND)
     student = net[0]["student"]
-    guess = replace(bare, label=method.pseudo_labels(net[0]["teacher"], bare))
+    guess = replace(bare, label=method.pseudo_labels(net[0]["teacher"], bare, labelled))
     terms = method.loss(net, labelled, bare, SECOND)
     true = guessed = 0.0
     for image, where_true in zip(seen_by_the_student(method, crops, SECOND), (~box, box), strict=True):
@@ -145,29 +145,53 @@ def test_pseudo_labels_are_largest_components_and_carry_no_gradient(budget, crop
     net = method.build()
     teacher = net[0]["teacher"].requires_grad_(True)
     teacher.unet.head[0].bias.data.zero_()
-    label = method.pseudo_labels(teacher, bare)
+    label = method.pseudo_labels(teacher, bare, labelled)
     said = teacher(bare.image, bare.available).argmax(dim=2)
-    assert torch.equal(label, largest_components(said, 3))
+    assert count_components(labelled.label, 3) == [1, 1, 1]
+    assert torch.equal(label, largest_components(said, [1, 1, 1]))
     assert not torch.equal(label, said)
     torch.stack(list(method.loss(net, labelled, bare, SECOND).values())).sum().backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert all(parameter.grad is not None for parameter in net[0]["student"].parameters())
 
 
-def test_largest_component_of_each_structure_of_each_map():
+def test_components_of_each_structure_of_each_map():
     label = torch.zeros(2, 1, 5, 5, 5, dtype=torch.int64)
     label[0, 0, 0, 0, :2] = 1
     label[0, 0, 4, 4, :3] = 1
+    label[0, 0, 2, 4, 0] = 1
     label[0, 0, 2, 2, 2] = 2
     label[1, 0, 0] = IGNORE
+    assert count_components(label, 4) == [1, 3, 1, 1]
     expected = label.clone()
+    assert torch.equal(largest_components(label, [1, 3, 1, 1]), expected)
+    expected[0, 0, 2, 4, 0] = 0
+    assert torch.equal(largest_components(label, [1, 2, 1, 1]), expected)
     expected[0, 0, 0, 0, :2] = 0
-    assert torch.equal(largest_components(label, 3), expected)
+    assert torch.equal(largest_components(label, [1, 1, 1, 1]), expected)
+
+
+def test_as_many_components_as_the_labelled_crops_show_or_one(budget, crops):
+    """A structure may be a pair, such as the eyes: one component of it would teach that the other is none."""
+    labelled, bare = crops
+    net = make(budget).build()
+    teacher = net[0]["teacher"]
+    teacher.unet.head[0].bias.data.zero_()
+    pair = torch.zeros_like(labelled.label)
+    pair[..., :4] = pair[..., 12:] = 1
+    kept = [
+        make(budget, components=which).pseudo_labels(teacher, bare, replace(labelled, label=pair))
+        for which in ("as_labelled", "one")
+    ]
+    said = teacher(bare.image, bare.available).argmax(dim=2)
+    assert torch.equal(kept[0], largest_components(said, [1, 2, 1]))
+    assert torch.equal(kept[1], largest_components(said, [1, 1, 1]))
+    assert not torch.equal(*kept)
 
 
 def test_an_absent_modality_gives_no_pseudo_label(budget, crops):
-    method, (_, bare) = make(budget), crops
+    method, (labelled, bare) = make(budget), crops
     one = replace(bare, available=torch.tensor([[True, False], [True, True]]))
-    label = method.pseudo_labels(method.build()[0]["teacher"], one)
+    label = method.pseudo_labels(method.build()[0]["teacher"], one, labelled)
     assert bool((label[0, 1] == IGNORE).all())
     assert not bool((label[one.available] == IGNORE).any())

@@ -13,6 +13,7 @@ def test_all_but_the_largest_component():
     beside, count = beside_largest(structure)
     assert count == 2
     assert np.argwhere(beside).tolist() == [[0, 0, 0], [0, 0, 1]]
+    assert not beside_largest(structure, 2)[0].any()
 
 
 def test_nothing_is_beside_one_or_no_component():
