@@ -79,6 +79,16 @@ def dice_cmdfl(logits: Tensor, label: Tensor) -> Tensor:
     )
 
 
+def dice_mcnet(logits: Tensor, label: Tensor) -> Tensor:
+    """Guess not squared, sums over the batch, structures alone, all but nothing added.
+
+    Source: ycwu1997/MC-Net@fee453c, `Binary_dice_loss` (which knows one structure).
+    """
+    return soft_dice(
+        logits, label, squared=False, smooth_above=1e-8, smooth_below=1e-8, per_item=False, background=False
+    )
+
+
 def wce(logits: Tensor, label: Tensor, *, per_item: bool = False) -> Tensor:
     """Cross-entropy of p, held at 0.005 or more, with weights 1 - N_i / N; mean over known voxels.
 
