@@ -29,9 +29,17 @@ class EarlyFusion(nn.Module):
 
     def forward(self, image: Tensor, available: Tensor) -> Tensor:
         """Logits [B, K, C, X, Y, Z] of image [B, K, X, Y, Z] and available [B, K]."""
+        return self.decode(self.encode(image, available))
+
+    def encode(self, image: Tensor, available: Tensor) -> list[Tensor]:
+        """Features of all levels, as `UNet.encode` gives them."""
         if not bool(available.all()):  # chosen, not multiplied: what an absent modality holds may be NaN
             image = image.where(available[:, :, None, None, None], 0.0)
-        logits: Tensor = self.unet(image)
+        return self.unet.encode(image)
+
+    def decode(self, features: Sequence[Tensor]) -> Tensor:
+        """Logits from what `encode` returns."""
+        logits: Tensor = self.unet.head(self.unet.decode(features))
         return logits.unflatten(1, self._heads)  # type: ignore[no-untyped-call,no-any-return]
 
 
