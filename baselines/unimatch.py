@@ -89,7 +89,7 @@ class UniMatch(SemiSupervised):
         return hard_labels(learner.decode(features), available, threshold=self.switches["threshold"])
 
     def view(self, weak: Batch, clock: Clock, key: str) -> Batch:
-        """A strong view with its labels: some items hold a box of the strong view of the next item (CutMix)."""
+        """A strong view with its labels; some items hold a box of that of the next item (CutMix)."""
         generator = clock.generator(f"strong_view/{key}")
         strong = replace(weak, image=self.strong(weak.image, weak.available, generator))
         items = len(weak.cases)

@@ -1,4 +1,4 @@
-"""Strong photometric views of a batch: every voxel keeps its place, so a label map of the batch still fits."""
+"""Strong photometric views: every voxel keeps its place, so a label map of the batch still fits."""
 
 from __future__ import annotations
 

@@ -6,13 +6,12 @@ import sys
 
 import pytest
 import torch
-from toy import toy_dice, toy_task, toy_test_view, toy_view
+from toy import toy_batches, toy_dice, toy_task, toy_test_view, toy_view
 
 from parallax.case import IGNORE
 from parallax.learn.loop import Clock
 from parallax.learn.loss_forms import dice_ssl4mis
 from parallax.learn.pseudo import hard_labels
-from parallax.learn.sampler import CropSampler
 from parallax.plugin import load_method, method_card
 
 KIND = load_method("fixmatch")
@@ -23,14 +22,6 @@ ALL = torch.ones(1, 1, dtype=torch.bool)
 
 def make(budget, task=None, preset="paper", **changes):
     return KIND(task or toy_task(), budget, switches={**CARD.presets[preset], **changes}, seed=0)
-
-
-def batches(view):
-    streams = (view.labelled, view.unlabelled)
-    return [
-        CropSampler(part, patch=(16,) * 3, batch=2, augment=False, seed=0, stream=stream).batch(0)
-        for stream, part in enumerate(streams)
-    ]
 
 
 def of(*voxels):
@@ -115,7 +106,7 @@ def test_complementary_loss_has_a_finite_gradient_and_none_into_the_weak_view():
 def test_no_gradient_flows_through_the_labels(budget, preset, monkeypatch):
     """With the labels as constants the gradient is the same."""
     view = toy_view(toy_task())
-    labelled, bare = batches(view)
+    labelled, bare = toy_batches(view)
     method, clock = make(budget, preset=preset, threshold=0.5, lambda_max=10.0), Clock(5, 6, 0)
     net = method.build()
 
@@ -150,7 +141,7 @@ def test_no_gradient_flows_through_the_labels(budget, preset, monkeypatch):
 )
 def test_switches_change_the_unlabelled_term_alone(budget, changes):
     view = toy_view(toy_task())
-    labelled, bare = batches(view)
+    labelled, bare = toy_batches(view)
     terms = []
     for switches in ({}, changes):
         method = make(budget, **switches)
@@ -171,7 +162,7 @@ def test_stairs_and_passes_of_the_release(budget):
 
 
 def test_a_strong_view_is_what_learns_from_the_label(budget, monkeypatch):
-    _, bare = batches(toy_view(toy_task()))
+    _, bare = toy_batches(toy_view(toy_task()))
     method, seen = make(budget), []
     net = method.build()[0]
     monkeypatch.setattr(net, "encode", lambda image, available: seen.append(image) or [image])

@@ -5,12 +5,11 @@ import sys
 
 import pytest
 import torch
-from toy import toy_dice, toy_task, toy_test_view, toy_view
+from toy import toy_batches, toy_dice, toy_task, toy_test_view, toy_view
 
 from parallax.case import IGNORE
 from parallax.learn.batch import Batch
 from parallax.learn.loop import Clock
-from parallax.learn.sampler import CropSampler
 from parallax.plugin import load_method, method_card
 
 KIND = load_method("unimatch")
@@ -22,14 +21,6 @@ UNCHANGED = {"jitter_probability": 0.0, "blur_probability": 0.0}
 
 def make(budget, task=None, preset="paper", **changes):
     return KIND(task or toy_task(), budget, switches={**CARD.presets[preset], **changes}, seed=0)
-
-
-def batches(view):
-    streams = (view.labelled, view.unlabelled)
-    return [
-        CropSampler(part, patch=(16,) * 3, batch=2, augment=False, seed=0, stream=stream).batch(0)
-        for stream, part in enumerate(streams)
-    ]
 
 
 def marked(available):
@@ -78,7 +69,7 @@ def test_an_item_alone_meets_itself(budget):
 
 
 def test_the_two_views_differ_and_are_reproducible(budget):
-    _, bare = batches(toy_view(toy_task()))
+    _, bare = toy_batches(toy_view(toy_task()))
     method = make(budget)
     first, second, again = (method.view(bare, CLOCK, key) for key in ("first", "second", "first"))
     assert torch.equal(first.image, again.image)
@@ -86,7 +77,7 @@ def test_the_two_views_differ_and_are_reproducible(budget):
 
 
 def test_channels_are_dropped_whole_and_at_all_levels(budget, monkeypatch):
-    labelled, bare = batches(toy_view(toy_task()))
+    labelled, bare = toy_batches(toy_view(toy_task()))
     method = make(budget)
     net, decoded = method.build(), []
     decode = net[0].decode
@@ -107,7 +98,7 @@ def test_channels_are_dropped_whole_and_at_all_levels(budget, monkeypatch):
 
 def test_terms_are_weighted_as_published(budget, monkeypatch):
     """L_x + 0.25 Dice_s1 + 0.25 Dice_s2 + 0.5 Dice_fp: twice the published sum, from the first step."""
-    labelled, bare = batches(toy_view(toy_task()))
+    labelled, bare = toy_batches(toy_view(toy_task()))
     costs = iter([torch.tensor(1.0), torch.tensor(10.0), torch.tensor(100.0)])
     monkeypatch.setattr(CODE, "dice_of", lambda *_: next(costs))
     method = make(budget)
@@ -118,7 +109,7 @@ def test_terms_are_weighted_as_published(budget, monkeypatch):
 
 
 def test_without_perturbation_all_views_cost_the_same(budget):
-    labelled, bare = batches(toy_view(toy_task()))
+    labelled, bare = toy_batches(toy_view(toy_task()))
     method = make(budget, cutmix_probability=0.0, feature_dropout=0.0, threshold=0.0, **UNCHANGED)
     terms = method.loss(method.build(), labelled, bare, CLOCK)
     assert terms["strong"].item() == pytest.approx(terms["feature"].item(), rel=1e-5)
@@ -126,7 +117,7 @@ def test_without_perturbation_all_views_cost_the_same(budget):
 
 def test_no_gradient_flows_through_the_labels(budget, monkeypatch):
     """With the labels as constants the gradient is the same."""
-    labelled, bare = batches(toy_view(toy_task()))
+    labelled, bare = toy_batches(toy_view(toy_task()))
     method = make(budget, threshold=0.5)
     net = method.build()
 
@@ -164,7 +155,7 @@ def test_no_gradient_flows_through_the_labels(budget, monkeypatch):
     ids=lambda given: "+".join(given) if isinstance(given, dict) else "",
 )
 def test_each_switch_changes_its_terms_alone(budget, changes, changed):
-    labelled, bare = batches(toy_view(toy_task()))
+    labelled, bare = toy_batches(toy_view(toy_task()))
     terms = []
     for switches in ({}, changes):
         method = make(budget, **switches)
