@@ -38,7 +38,7 @@ class FixMatch(SemiSupervised):
             "jitter": 0.8,
             "curve": 0.8,
             "jitter_probability": 1.0,
-            "blur_sd_voxels": 2.0,
+            "blur_sd_voxels": 1.0,
             "blur_probability": 0.5,
         },
         "released": {

@@ -42,10 +42,10 @@ class UniMatch(SemiSupervised):
             "jitter": 0.5,
             "curve": 0.5,
             "jitter_probability": 0.8,
-            "blur_sd_voxels": 2.0,
+            "blur_sd_voxels": 1.0,
             "blur_probability": 0.5,
         },
-        "released": {"curve": 0.0},
+        "released": {"curve": 0.0, "blur_sd_voxels": 2.0},
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }

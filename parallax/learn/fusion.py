@@ -33,9 +33,7 @@ class EarlyFusion(nn.Module):
 
     def encode(self, image: Tensor, available: Tensor) -> list[Tensor]:
         """Features of all levels, as `UNet.encode` gives them."""
-        if not bool(available.all()):  # chosen, not multiplied: what an absent modality holds may be NaN
-            image = image.where(available[:, :, None, None, None], 0.0)
-        return self.unet.encode(image)
+        return self.unet.encode(without_absent(image, available))
 
     def decode(self, features: Sequence[Tensor]) -> Tensor:
         """Logits from what `encode` returns."""
@@ -56,6 +54,7 @@ def without_absent(values: Tensor, available: Tensor) -> Tensor:
     """`values` [B, K, ...] with zeros where available [B, K] is False, whatever is there (even NaN)."""
     if bool(available.all()):
         return values
+    # chosen, not multiplied: what an absent modality holds may be NaN
     return values.where(available.view(*available.shape, *[1] * (values.ndim - 2)), 0.0)
 
 

@@ -20,8 +20,8 @@ class StrongView:
     0 and 1, as torchvision's `ColorJitter` does it with grey images; before it the tone curve
     v + q v (1 - v), which is monotone, like a gamma without its powers. Blur is Gaussian, along all axes.
     Sources: HiLab-git/SSL4MIS@06df604 (dataloaders/dataset.py), LiheYoung/UniMatch@0324f3d (medical,
-    dataset/acdc.py); the curve is ours: where the first layers end in an instance norm, a changed scale
-    or level of one channel is largely taken back.
+    dataset/acdc.py); the curve is ours: an instance norm after the first convolution takes back whatever
+    is no more than another scale of a single image.
 
     Attributes:
         jitter: brightness b and contrast c are drawn from 1 - jitter to 1 + jitter; at most 1.
