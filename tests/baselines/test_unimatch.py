@@ -1,11 +1,10 @@
 """UniMatch: CutMix of strong views, perturbed features, weights of the terms and every switch."""
 
-import dataclasses
 import sys
 
 import pytest
 import torch
-from toy import toy_batches, toy_dice, toy_task, toy_test_view, toy_view
+from toy import toy_batches, toy_task, toy_view
 
 from parallax.case import IGNORE
 from parallax.learn.batch import Batch
@@ -167,10 +166,5 @@ def test_each_switch_changes_its_terms_alone(budget, changes, changed):
     assert {key for key in terms[0] if terms[0][key] != terms[1][key]} == changed
 
 
-def test_one_modality_works_and_learns(budget, tmp_path):
-    view = toy_view(toy_task(n_modalities=1))
-    longer = dataclasses.replace(budget, steps=40, widths=(8, 16), learning_rate=1.5e-2)
-    method = make(longer, view.task)
-    method.fit(view, tmp_path)
-    test = toy_test_view(view.task, with_truth=True)
-    assert toy_dice(method.predict(test).label_maps["M0"], test.truth["M0"].array, 3) > 0.6
+def test_one_modality_works_and_learns(dice_of_one_modality):
+    assert dice_of_one_modality(KIND) > 0.6
