@@ -3,9 +3,11 @@
 import dataclasses
 
 import pytest
-from toy import toy_dice, toy_task, toy_test_view, toy_view
+import torch
+from toy import toy_batches, toy_dice, toy_task, toy_test_view, toy_view
 
 from parallax.case import Budget
+from parallax.learn.loop import Clock
 
 
 @pytest.fixture
@@ -26,3 +28,20 @@ def dice_of_one_modality(budget, tmp_path):
         return toy_dice(method.predict(test).label_maps["M0"], test.truth["M0"].array, 3)
 
     return after_training
+
+
+@pytest.fixture
+def terms_where_some_are_sure(budget):
+    """Loss terms of a method with one network, which is sure of some voxels and unsure of others."""
+    labelled, bare = toy_batches(toy_view(toy_task()))
+
+    def terms(kind, **switches):
+        method = kind(toy_task(), budget, switches=switches, seed=0)
+        net = method.build()
+        scores = net[0].unet.head[0]
+        scores.bias.data.zero_()
+        scores.weight.data.mul_(3.0)
+        torch.manual_seed(0)
+        return method.loss(net, labelled, bare, Clock(4, 6, 1))
+
+    return terms
