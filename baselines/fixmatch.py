@@ -148,6 +148,6 @@ def complementary_loss(weak: Tensor, strong: Tensor) -> Tensor:
         strong: logits [N, C, X, Y, Z].
     """
     p = strong.float().softmax(dim=1)
-    over_voxels = p.flatten(2) / p.flatten(2).sum(dim=2, keepdim=True)
+    over_voxels = p.flatten(2) / p.flatten(2).sum(dim=2, keepdim=True).clamp_min(1e-30)
     spread = entropy(over_voxels, dim=2, floor=1e-12).mean() / math.log(over_voxels.shape[2])
     return (1.0 - spread).square() * F.cross_entropy(1.0 - p, weak.detach().argmin(dim=1))

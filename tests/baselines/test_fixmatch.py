@@ -101,6 +101,12 @@ def test_complementary_loss_has_a_finite_gradient_and_none_into_the_weak_view():
     assert strong.grad.isfinite().all()
 
 
+def test_a_class_that_vanishes_everywhere_costs_a_finite_amount():
+    strong = torch.zeros(1, 2, 8, 1, 1)
+    strong[0, 1] = -1000.0
+    assert CODE.complementary_loss(strong, strong).isfinite()
+
+
 @pytest.mark.parametrize("preset", ["paper", "released"])
 def test_no_gradient_flows_through_the_labels(budget, preset, monkeypatch):
     """With the labels as constants the gradient is the same."""
