@@ -15,20 +15,32 @@ from parallax.case import IGNORE
 from parallax.data.components import beside_largest
 
 
-def hard_labels(logits: Tensor, available: Tensor | None = None, *, threshold: float = 0.0) -> Tensor:
-    """Label maps of the likeliest classes; `IGNORE` where the modality is absent or confidence is too low.
+def hard_labels(
+    logits: Tensor,
+    available: Tensor | None = None,
+    *,
+    threshold: float = 0.0,
+    relative: bool = False,
+    unsure: int = IGNORE,
+) -> Tensor:
+    """Label maps of the likeliest classes; `IGNORE` where the modality is absent.
 
     Args:
         logits: [B, K, C, X, Y, Z].
         available: bool [B, K], or None where all are there.
-        threshold: least probability of the likeliest class.
+        threshold: least confidence, the probability of the likeliest class.
+        relative: confidence is 1 - least probability / largest probability (HiLab-git/SSL4MIS@06df604).
+        unsure: label where confidence is too low.
 
     Returns:
         int64 [B, K, X, Y, Z].
     """
     with torch.no_grad():
-        confidence, label = logits.float().softmax(dim=2).max(dim=2)
-        label = label.where(confidence >= threshold, IGNORE)
+        p = logits.float().softmax(dim=2)
+        confidence, label = p.max(dim=2)
+        if relative:
+            confidence = 1.0 - p.amin(dim=2) / confidence
+        label = label.where(confidence >= threshold, unsure)
         if available is not None and not bool(available.all()):
             label = label.where(available[:, :, None, None, None], IGNORE)
     return label
