@@ -40,6 +40,7 @@ class RdlHolder(NetworkMethod):
             "vid_trainable": True,
             "detach_full": True,
             "subset_reduction": "mean",
+            "taught": "every_subset",
             "unlabelled": False,
             "output": "own",
         },
@@ -53,6 +54,7 @@ class RdlHolder(NetworkMethod):
             "subset_reduction": "sum",
         },
         "no_divergence": {"holder_weight": 0.0, "vid_weight": 0.0},
+        "single_modalities": {"taught": "single_modalities"},
     }
     preset_adapters = {"fused": "broadcast"}
     choices = {
@@ -63,6 +65,7 @@ class RdlHolder(NetworkMethod):
         "vid_trainable": (True, False),
         "detach_full": (True, False),
         "subset_reduction": ("mean", "sum"),
+        "taught": ("every_subset", "single_modalities"),
         "unlabelled": (False, True),
         "output": ("own", "fused"),
     }
@@ -133,6 +136,8 @@ class RdlHolder(NetworkMethod):
 
     def _drawn(self, clock: Clock) -> list[list[int]]:
         """The subsets of this step, as lists of modalities."""
+        if self.switches["taught"] == "single_modalities":
+            return [[k] for k in range(len(self.task.modalities))]
         every = [[k for k, taken in enumerate(row) if taken] for row in subsets(len(self.task.modalities))]
         if len(every) <= _MOST_SUBSETS:
             return every

@@ -54,6 +54,10 @@ def test_subsets_of_a_step(modalities, count):
     assert (other != drawn) is (2**modalities - 1 > 15)
 
 
+def test_single_modalities_alone():
+    assert method("single_modalities", modalities=3)._drawn(CLOCK) == [[0], [1], [2]]
+
+
 def test_sum_stands_for_all_subsets_whatever_was_drawn():
     values = [torch.tensor(float(v)) for v in range(15)]
     four, five = (method(modalities=k, subset_reduction="sum") for k in (4, 5))
@@ -121,6 +125,7 @@ def test_each_member_of_a_subset_teaches_with_its_own_mask():
         {"output_activation": "sigmoid"},
         {"vid_weight": 0.5},
         {"subset_reduction": "sum"},
+        {"taught": "single_modalities"},
     ],
     ids=lambda s: next(iter(s)),
 )
