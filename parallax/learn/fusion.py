@@ -51,6 +51,11 @@ def without_absent(values: Tensor, available: Tensor) -> Tensor:
     return values.where(available.view(*available.shape, *[1] * (values.ndim - 2)), 0.0)
 
 
+def of_available(values: Tensor, available: Tensor) -> Tensor:
+    """The rows [N, ...] of `values` [B, K, ...] where available [B, K]; no copy is made where all are."""
+    return values.flatten(0, 1) if bool(available.all()) else values[available]
+
+
 def reference_label(batch: Batch) -> Tensor:
     """The label map [B, X, Y, Z] that a single map of an item learns from.
 
