@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parallax.learn.batch import Batch
-from parallax.learn.fusion import half_dice_ce, without_absent
+from parallax.learn.fusion import half_dice_ce, of_available, without_absent
 from parallax.learn.nets.decseg import DualScale, Generator, resized, small_shape
 from parallax.learn.network_method import Clock
 from parallax.learn.networks import UNet, initialised
@@ -134,7 +134,9 @@ class DecSeg(SemiSupervised):
         painted = (("clean", z, perturbed), ("perturbed", w, clean))
         for generator, (name, logits, (goal, _)) in zip(generators, painted, strict=True):
             image = generator(without_absent(logits[2], available).flatten(1, 2))
-            terms[f"generation/{name}"] = F.mse_loss(image[available].float(), goal.image[available])
+            terms[f"generation/{name}"] = F.mse_loss(
+                of_available(image, available).float(), of_available(goal.image, available)
+            )
         return terms
 
     def answer(self, learner: nn.Module, image: Tensor, available: Tensor) -> Tensor:
@@ -187,8 +189,7 @@ def jitter(image: Tensor, brightness: float, contrast: float, generator: torch.G
 
 def probabilities(logits: tuple[Tensor, ...], available: Tensor) -> tuple[Tensor, ...]:
     """Softmax over classes of each of the logits [B, m, C, ...], of the available ones: [n, C, ...]."""
-    seen = [z.flatten(0, 1) if bool(available.all()) else z[available] for z in logits]
-    return tuple(z.float().softmax(dim=1) for z in seen)
+    return tuple(of_available(z, available).float().softmax(dim=1) for z in logits)
 
 
 def scale_term(p: tuple[Tensor, ...]) -> Tensor:
