@@ -31,6 +31,7 @@ class RdlHolder(NetworkMethod):
     presets = {
         "paper": {
             "network": "suite",
+            "norm": "instance",
             "segmentation_loss": "published",
             "holder_weight": 1.0,
             "holder_alpha": 1.1,
@@ -55,10 +56,12 @@ class RdlHolder(NetworkMethod):
         },
         "no_divergence": {"holder_weight": 0.0, "vid_weight": 0.0},
         "single_modalities": {"taught": "single_modalities"},
+        "group_norm": {"norm": "group"},
     }
     preset_adapters = {"fused": "broadcast"}
     choices = {
         "network": ("suite", "published"),
+        "norm": ("instance", "group"),
         "segmentation_loss": ("published", "suite"),
         "holder_axis": ("class", "depth"),
         "output_activation": ("softmax", "sigmoid"),
@@ -115,9 +118,11 @@ class RdlHolder(NetworkMethod):
         classes, modalities = self.task.n_classes, len(self.task.modalities)
         if self.switches["network"] == "published":
             return PublishedUNet(classes, modalities)
+        instance = partial(nn.InstanceNorm3d, affine=True)
+        norm: Any = instance if self.switches["norm"] == "instance" else group_norm
         return replace_instance_norms(
             UNet(1, classes, self.budget.widths),
-            lambda channels: ModalityNorm(partial(group_norm, channels), modalities),
+            lambda channels: ModalityNorm(partial(norm, channels), modalities),
         )
 
     def _streams(
