@@ -45,9 +45,9 @@ class DecSeg(SemiSupervised):
             "generator": "half",
         },
         "released": {"image_resize": "nearest"},
-        "slices": {"dimensions": "2d"},
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
+        "slices": {"dimensions": "2d"},
     }
     preset_adapters = {"per_modality": "native"}
     without_pairs = ("per_modality",)
