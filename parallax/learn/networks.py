@@ -140,10 +140,14 @@ class UNet(nn.Module):
 
     def decode(self, skips: Sequence[Tensor]) -> Tensor:
         """Features [B, widths[0], X/2, Y/2, Z/2] from what `encode` returns."""
-        x = skips[-1]
+        return self.levels(skips)[-1]
+
+    def levels(self, skips: Sequence[Tensor]) -> list[Tensor]:
+        """Features of the decoder from coarse to fine; the first are those of the bottleneck."""
+        features = [skips[-1]]
         for upsample, fuse, skip in zip(self.upsample, self.fuse, reversed(skips[:-1]), strict=True):
-            x = fuse(torch.cat((upsample(x), skip), dim=1))
-        return x
+            features.append(fuse(torch.cat((upsample(features[-1]), skip), dim=1)))
+        return features
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [B, out_channels, X, Y, Z] of an image [B, in_channels, X, Y, Z]."""
