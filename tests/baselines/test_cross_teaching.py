@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import branches_toy
 import pytest
 import torch
 import torch.nn.functional as F
+from branches_toy import BRANCHES, BUDGET, batches
 from toy import toy_task, toy_view
 
-from parallax.case import IGNORE, Budget
+from parallax.case import IGNORE
 from parallax.learn.batch import Batch
 from parallax.learn.fusion import half_dice_ce
 from parallax.learn.loss_forms import dice_ssl4mis
 from parallax.learn.nets.swin import SwinUNet
 from parallax.learn.network_method import Clock
-from parallax.plugin import load_method, method_card
+from parallax.plugin import load_method
 
 KIND = load_method("cross_teaching")
-CARD = method_card("cross_teaching")
-BUDGET = Budget(steps=6, batch=2, patch=(16, 16, 16), widths=(4, 8), checkpoint_every_s=0.0)
-BRANCHES = ("cnn", "transformer")
+make = partial(branches_toy.make, KIND)
 LATE = Clock(5, 6, 0)
-
-
-def make(preset: str = "paper", **changes: Any) -> Any:
-    return KIND(toy_task(), BUDGET, switches={**CARD.presets[preset], **changes}, seed=5)
-
-
-def batches() -> tuple[Batch, Batch]:
-    view, every = toy_view(toy_task()), torch.ones(2, 2, dtype=torch.bool)
-    images = [
-        torch.stack([torch.from_numpy(s.image) for s in part]) for part in (view.labelled, view.unlabelled)
-    ]
-    label = torch.stack([torch.from_numpy(s.label) for s in view.labelled]).long()
-    return Batch(images[0], label, every, ("a", "b")), Batch(images[1], None, every, ("c", "d"))
 
 
 def terms(method: Any, net: Any, clock: Clock = LATE, bare: Batch | None = None) -> dict[str, torch.Tensor]:

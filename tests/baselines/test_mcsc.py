@@ -5,38 +5,24 @@ from __future__ import annotations
 import copy
 import inspect
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import branches_toy
 import pytest
 import torch
-from toy import toy_task, toy_view
+from branches_toy import BRANCHES, batches
 
-from parallax.case import IGNORE, Budget
-from parallax.learn.batch import Batch
+from parallax.case import IGNORE
 from parallax.learn.nets.projectors import PairProjector
 from parallax.learn.network_method import Clock
-from parallax.plugin import load_method, method_card
+from parallax.plugin import load_method
 
 KIND = load_method("mcsc")
+make = partial(branches_toy.make, KIND)
 MODULE: Any = inspect.getmodule(KIND)
-CARD = method_card("mcsc")
-BUDGET = Budget(steps=6, batch=2, patch=(16, 16, 16), widths=(4, 8), checkpoint_every_s=0.0)
-BRANCHES = ("cnn", "transformer")
 LATE, FIRST = Clock(5, 6, 0), Clock(0, 6, 0)
 CONTRAST = ("contrast/fine", "contrast/middle")
-
-
-def make(preset: str = "paper", **changes: Any) -> Any:
-    return KIND(toy_task(), BUDGET, switches={**CARD.presets[preset], **changes}, seed=5)
-
-
-def batches() -> tuple[Batch, Batch]:
-    view, every = toy_view(toy_task()), torch.ones(2, 2, dtype=torch.bool)
-    images = [
-        torch.stack([torch.from_numpy(s.image) for s in part]) for part in (view.labelled, view.unlabelled)
-    ]
-    label = torch.stack([torch.from_numpy(s.label) for s in view.labelled]).long()
-    return Batch(images[0], label, every, ("a", "b")), Batch(images[1], None, every, ("c", "d"))
 
 
 def terms(method: Any, net: Any, clock: Clock = LATE, *, without: bool = False) -> dict[str, torch.Tensor]:
@@ -153,7 +139,7 @@ def test_labelled_crops_are_contrasted_without_unlabelled_ones():
 
 def test_without_contrast_it_is_cross_teaching():
     plain = make(contrast_weight=0.0, ramp_fraction=1.0)
-    other = load_method("cross_teaching")(toy_task(), BUDGET, switches={}, seed=5)
+    other = branches_toy.make(load_method("cross_teaching"))
     found, expected = terms(plain, plain.build()), terms(other, other.build())
     assert found == expected
 
