@@ -271,6 +271,7 @@ def test_it_trains_on_unpaired_cases(contender: Contender, tmp_path: Path) -> No
         pytest.skip("declares that it needs pairs")
     task = toy_task(2, 3, Pairing.UNPAIRED)
     method = contender.method(task, replace(BUDGET, steps=2))
+    assert not method.paired_crops, "other methods would see more crops of each modality"
     method.fit(unpaired_view(task), tmp_path)
     assert has_trained(method)
     assert all_finite([answer(method, crops(SOME[1:], task=task))[SOME[1:]]])
