@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from parallax.case import IGNORE, Grid, Modality, Pairing, Sample, Task, TestView, TrainView, Volume
+from parallax.learn.batch import Batch
+from parallax.learn.sampler import CropSampler
 
 Shape = tuple[int, int, int]
 
@@ -82,6 +84,15 @@ def without_labels(sample: Sample, modality: int) -> Sample:
     label = sample.label.copy()
     label[modality] = IGNORE
     return Sample(sample.case, sample.image, label, sample.available, sample.grid)
+
+
+def toy_batches(view: TrainView, size: Shape = (16, 16, 16)) -> tuple[Batch, Batch]:
+    """Two labelled and two unlabelled crops, always the same."""
+    labelled, bare = (
+        CropSampler(cases, patch=size, batch=2, augment=False, seed=0, stream=stream).batch(0)
+        for stream, cases in enumerate((view.labelled, view.unlabelled))
+    )
+    return labelled, bare
 
 
 def _balls(task: Task, size: Shape, rng: np.random.Generator) -> np.ndarray:

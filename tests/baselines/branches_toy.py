@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from toy import toy_task, toy_view
+from toy import toy_batches, toy_task, toy_view
 
 from parallax.case import Budget
 from parallax.learn.batch import Batch
@@ -22,9 +21,4 @@ def make(kind: Any, preset: str = "paper", **changes: Any) -> Any:
 
 def batches() -> tuple[Batch, Batch]:
     """Two labelled and two unlabelled crops."""
-    view, every = toy_view(toy_task()), torch.ones(2, 2, dtype=torch.bool)
-    images = [
-        torch.stack([torch.from_numpy(s.image) for s in part]) for part in (view.labelled, view.unlabelled)
-    ]
-    label = torch.stack([torch.from_numpy(s.label) for s in view.labelled]).long()
-    return Batch(images[0], label, every, ("a", "b")), Batch(images[1], None, every, ("c", "d"))
+    return toy_batches(toy_view(toy_task()))
