@@ -29,7 +29,7 @@ class FixMatch(SemiSupervised):
             "input": "fused",
             "unlabelled": True,
             "lambda_max": 1.0,
-            "ramp_fraction": 0.0,
+            "ramp_fraction": 1.0,
             "ramp_stairs": 0,
             "threshold": 0.95,
             "confidence": "probability",
@@ -43,7 +43,6 @@ class FixMatch(SemiSupervised):
         },
         "released": {
             "lambda_max": 0.1,
-            "ramp_fraction": 1.0,
             "ramp_stairs": 200,
             "threshold": 0.8,
             "confidence": "relative",
