@@ -43,7 +43,8 @@ class LateFusion(PerModality):
             modality: 0.5 * dice_ce(streams[:, k], label[:, k])
             for k, modality in enumerate(self.task.modality_names)
         }
-        if self.switches["fused_loss"]:
+        # Crops of two patients have no average; unpaired test cases have one modality, and so need none.
+        if self.switches["fused_loss"] and self.paired_crops:
             average = _average(streams, labelled.available)
             terms["fused"] = 0.5 * dice_ce(average, reference_label(labelled))
         return terms

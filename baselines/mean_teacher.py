@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from parallax.learn.augment import clipped_noise
 from parallax.learn.fusion import half_dice_ce
 from parallax.learn.losses import softmax_mse
 from parallax.learn.network_method import Batch, Clock
@@ -58,7 +59,10 @@ class MeanTeacher(TeacherStudent):
 
     def noise(self, batch: Batch, clock: Clock) -> Tensor:
         """What is added to the image that the teacher sees: clipped Gaussian noise."""
-        limit = self.switches["teacher_noise_limit"]
         generator = clock.generator("teacher_noise", device=batch.image.device.type)
-        noise = torch.randn(batch.image.shape, generator=generator, device=batch.image.device)
-        return noise.mul_(self.switches["teacher_noise_sd"]).clamp_(-limit, limit)
+        return clipped_noise(
+            batch.image,
+            generator,
+            sd=self.switches["teacher_noise_sd"],
+            limit=self.switches["teacher_noise_limit"],
+        )

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parallax.case import IGNORE, Pairing, Task, TrainView
+from parallax.case import IGNORE, Task, TrainView
 from parallax.errors import DataError
 from parallax.learn.availability import where_available
 from parallax.learn.batch import Batch
@@ -99,10 +99,7 @@ class Mkd(NetworkMethod):
     uses_unlabelled = False
 
     def set_up(self) -> None:
-        """Which crops are paired, and networks per step."""
-        # Crops of assistant and target need not correspond. Paired crops are kept where patients are paired,
-        # so that S_real sees the very crops that the target-only baseline sees.
-        self.paired_crops = self.task.pairing is not Pairing.UNPAIRED
+        """Networks per step."""
         self.forward_passes_per_step = self._passes()
 
     def fit(self, view: TrainView, scratch: Path) -> Cost:

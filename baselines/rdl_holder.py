@@ -31,6 +31,7 @@ class RdlHolder(NetworkMethod):
     presets = {
         "paper": {
             "network": "suite",
+            "norm": "instance",
             "segmentation_loss": "published",
             "holder_weight": 1.0,
             "holder_alpha": 1.1,
@@ -40,6 +41,7 @@ class RdlHolder(NetworkMethod):
             "vid_trainable": True,
             "detach_full": True,
             "subset_reduction": "mean",
+            "taught": "every_subset",
             "unlabelled": False,
             "output": "own",
         },
@@ -53,16 +55,20 @@ class RdlHolder(NetworkMethod):
             "subset_reduction": "sum",
         },
         "no_divergence": {"holder_weight": 0.0, "vid_weight": 0.0},
+        "single_modalities": {"taught": "single_modalities"},
+        "group_norm": {"norm": "group"},
     }
     preset_adapters = {"fused": "broadcast"}
     choices = {
         "network": ("suite", "published"),
+        "norm": ("instance", "group"),
         "segmentation_loss": ("published", "suite"),
         "holder_axis": ("class", "depth"),
         "output_activation": ("softmax", "sigmoid"),
         "vid_trainable": (True, False),
         "detach_full": (True, False),
         "subset_reduction": ("mean", "sum"),
+        "taught": ("every_subset", "single_modalities"),
         "unlabelled": (False, True),
         "output": ("own", "fused"),
     }
@@ -112,9 +118,11 @@ class RdlHolder(NetworkMethod):
         classes, modalities = self.task.n_classes, len(self.task.modalities)
         if self.switches["network"] == "published":
             return PublishedUNet(classes, modalities)
+        instance = partial(nn.InstanceNorm3d, affine=True)
+        norm: Any = instance if self.switches["norm"] == "instance" else group_norm
         return replace_instance_norms(
             UNet(1, classes, self.budget.widths),
-            lambda channels: ModalityNorm(partial(group_norm, channels), modalities),
+            lambda channels: ModalityNorm(partial(norm, channels), modalities),
         )
 
     def _streams(
@@ -133,6 +141,8 @@ class RdlHolder(NetworkMethod):
 
     def _drawn(self, clock: Clock) -> list[list[int]]:
         """The subsets of this step, as lists of modalities."""
+        if self.switches["taught"] == "single_modalities":
+            return [[k] for k in range(len(self.task.modalities))]
         every = [[k for k, taken in enumerate(row) if taken] for row in subsets(len(self.task.modalities))]
         if len(every) <= _MOST_SUBSETS:
             return every

@@ -8,7 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from parallax.case import IGNORE, Pairing
+from parallax.case import IGNORE
 from parallax.learn.availability import where_available
 from parallax.learn.batch import Batch
 from parallax.learn.loss_forms import dice_robustseg, wce
@@ -69,10 +69,7 @@ class Ummkd(NetworkMethod):
     min_modalities = 2
 
     def set_up(self) -> None:
-        """Which crops are paired, and networks per step."""
-        # Class means need no correspondence. Paired crops are kept where patients are paired, so that the
-        # method sees the very crops that the others see.
-        self.paired_crops = self.task.pairing is not Pairing.UNPAIRED
+        """Networks per step."""
         self.forward_passes_per_step = float(len(self.task.modalities))
 
     def build(self) -> nn.Module:

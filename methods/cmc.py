@@ -12,7 +12,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from parallax.case import Pairing, Prediction, TestView
+from parallax.case import Prediction, TestView
 from parallax.data.frame import native_label_maps
 from parallax.errors import ConfigError
 from parallax.learn.as_released import released_scores
@@ -119,9 +119,7 @@ class CMC(NetworkMethod):
     def set_up(self) -> None:
         """Checks switches against each other; which crops are paired, which terms count."""
         self._check_skip()
-        # Cases of an unpaired task are single scans, so that only independent crops fill all modalities.
-        paired = self.task.pairing is not Pairing.UNPAIRED
-        self.paired_crops = paired and self.switches["pairing"] == "paired_item"
+        self.paired_crops = self.paired_crops and self.switches["pairing"] == "paired_item"
         self.terms = self._terms_in_use()
         passes = 2 if self.terms else 1
         self.forward_passes_per_step = float(passes * len(self.task.modalities))

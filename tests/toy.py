@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from parallax.case import IGNORE, Sample
-from parallax.trial.toys import toy_grid, toy_sample, toy_task, toy_test_view, toy_view
+from parallax.case import IGNORE, Sample, TrainView
+from parallax.learn.batch import Batch
+from parallax.learn.sampler import CropSampler
+from parallax.trial.toys import Shape, toy_grid, toy_sample, toy_task, toy_test_view, toy_view
 
-__all__ = ["toy_dice", "toy_grid", "toy_sample", "toy_task", "toy_test_view", "toy_view", "without_labels"]
+__all__ = [
+    "toy_batches",
+    "toy_dice",
+    "toy_grid",
+    "toy_sample",
+    "toy_task",
+    "toy_test_view",
+    "toy_view",
+    "without_labels",
+]
 
 
 def toy_dice(prediction: np.ndarray, truth: np.ndarray, n_classes: int) -> float:
@@ -25,3 +36,12 @@ def without_labels(sample: Sample, modality: int) -> Sample:
     label = sample.label.copy()
     label[modality] = IGNORE
     return Sample(sample.case, sample.image, label, sample.available, sample.grid)
+
+
+def toy_batches(view: TrainView, size: Shape = (16, 16, 16)) -> tuple[Batch, Batch]:
+    """Two labelled and two unlabelled crops, always the same."""
+    labelled, bare = (
+        CropSampler(cases, patch=size, batch=2, augment=False, seed=0, stream=stream).batch(0)
+        for stream, cases in enumerate((view.labelled, view.unlabelled))
+    )
+    return labelled, bare

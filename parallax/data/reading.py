@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from parallax.case import Repair, Volume
+from parallax.data.components import beside_largest
 from parallax.data.volumes import as_image, as_label_map, check_same_grid
 
 _AFFINE_TOLERANCE = 1e-3  # headers that differ by less are the same number written twice
@@ -100,10 +101,8 @@ def keep_largest(label: Volume, names: Mapping[int, str]) -> tuple[Volume, list[
     for value, box in enumerate(ndimage.find_objects(label.array), start=1):
         if box is None:
             continue
-        parts, n = ndimage.label(label.array[box] == value, structure=np.ones((3, 3, 3)))
+        lost, n = beside_largest(label.array[box] == value)
         if n > 1:
-            sizes = np.bincount(parts.ravel())[1:]
-            lost = (parts > 0) & (parts != 1 + int(sizes.argmax()))
             array = array.copy() if array is label.array else array
             array[box][lost] = 0
             ml = float(lost.sum()) * float(np.prod(label.spacing_mm)) / 1000

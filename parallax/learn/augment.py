@@ -42,5 +42,14 @@ def augment_intensity(
     return image
 
 
+def clipped_noise(image: Tensor, generator: torch.Generator, *, sd: float, limit: float) -> Tensor:
+    """Gaussian noise of the shape of `image`, cut at +-`limit`, both in its units.
+
+    Source: what SSL4MIS@06df604 and yulequan/UA-MT@88ed29a add to the image of a teacher.
+    """
+    noise = torch.randn(image.shape, generator=generator, device=image.device)
+    return noise.mul_(sd).clamp_(-limit, limit)
+
+
 def _wide(values: Tensor) -> Tensor:
     return values[:, :, None, None, None]

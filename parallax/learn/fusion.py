@@ -29,9 +29,15 @@ class EarlyFusion(nn.Module):
 
     def forward(self, image: Tensor, available: Tensor) -> Tensor:
         """Logits [B, K, C, X, Y, Z] of image [B, K, X, Y, Z] and available [B, K]."""
-        if not bool(available.all()):  # chosen, not multiplied: what an absent modality holds may be NaN
-            image = image.where(available[:, :, None, None, None], 0.0)
-        logits: Tensor = self.unet(image)
+        return self.decode(self.encode(image, available))
+
+    def encode(self, image: Tensor, available: Tensor) -> list[Tensor]:
+        """Features of all levels, as `UNet.encode` gives them."""
+        return self.unet.encode(without_absent(image, available))
+
+    def decode(self, features: Sequence[Tensor]) -> Tensor:
+        """Logits from what `encode` returns."""
+        logits: Tensor = self.unet.head(self.unet.decode(features))
         return logits.unflatten(1, self._heads)  # type: ignore[no-untyped-call,no-any-return]
 
 
@@ -48,7 +54,13 @@ def without_absent(values: Tensor, available: Tensor) -> Tensor:
     """`values` [B, K, ...] with zeros where available [B, K] is False, whatever is there (even NaN)."""
     if bool(available.all()):
         return values
+    # chosen, not multiplied: what an absent modality holds may be NaN
     return values.where(available.view(*available.shape, *[1] * (values.ndim - 2)), 0.0)
+
+
+def of_available(values: Tensor, available: Tensor) -> Tensor:
+    """The rows [N, ...] of `values` [B, K, ...] where available [B, K]; no copy is made where all are."""
+    return values.flatten(0, 1) if bool(available.all()) else values[available]
 
 
 def reference_label(batch: Batch) -> Tensor:

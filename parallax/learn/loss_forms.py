@@ -59,6 +59,14 @@ def soft_dice(
     return 1.0 - dice[:, 0 if background else 1 :].mean()
 
 
+def dice_ssl4mis(logits: Tensor, label: Tensor) -> Tensor:
+    """Squared guess, sums over the batch, smoothing 1e-5 above and below: a class that nobody shows costs 0.
+
+    Source: HiLab-git/SSL4MIS@06df604, `losses.DiceLoss`; LiheYoung/UniMatch@0324f3d (medical).
+    """
+    return soft_dice(logits, label, squared=True, smooth_above=1e-5, smooth_below=1e-5, per_item=False)
+
+
 def dice_robustseg(logits: Tensor, label: Tensor) -> Tensor:
     """Squared guess, sums over the batch, nothing added above: an absent class costs 1 / C at any guess.
 
@@ -76,6 +84,16 @@ def dice_cmdfl(logits: Tensor, label: Tensor) -> Tensor:
     """Squared guess, per item, structures alone (no background). Source: lixiaopang221/2m_re1@596772f."""
     return soft_dice(
         logits, label, squared=True, smooth_above=1e-5, smooth_below=1e-5, per_item=True, background=False
+    )
+
+
+def dice_mcnet(logits: Tensor, label: Tensor) -> Tensor:
+    """Guess not squared, sums over the batch, structures alone, all but nothing added.
+
+    Source: ycwu1997/MC-Net@fee453c, `Binary_dice_loss` (which knows one structure).
+    """
+    return soft_dice(
+        logits, label, squared=False, smooth_above=1e-8, smooth_below=1e-8, per_item=False, background=False
     )
 
 

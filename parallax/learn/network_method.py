@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parallax.case import Budget, Prediction, Task, TestView, TrainView
+from parallax.case import Budget, Pairing, Prediction, Task, TestView, TrainView
 from parallax.learn.batch import Batch
 from parallax.learn.checkpoint import write_atomically
 from parallax.learn.inference import class_scores
@@ -30,20 +30,22 @@ class NetworkMethod(Method):
 
     Attributes:
         forward_passes_per_step: networks applied to `budget.batch` crops in a step, for the tables.
-        paired_crops: set to False in `set_up` where each modality shall come from its own case.
+        paired_crops: whether all modalities of an item come from one case. False on unpaired tasks, whose
+            cases are single scans: crops of other cases fill every modality, for all methods alike. `set_up`
+            may say otherwise.
         class_weights: [C], square root of the inverse class frequency over the labelled cases, mean 1; ones
             until `fit` sets it (before `build`).
         net: what `build` returned, trained by `fit` or filled by `load`.
     """
 
     forward_passes_per_step: float = 1.0
-    paired_crops: bool = True
 
     def __init__(
         self, task: Task, budget: Budget, *, switches: Mapping[str, Any], seed: int, device: str = "cpu"
     ) -> None:
         self.class_weights: Tensor = torch.ones(task.n_classes, device=device)
         self.net: nn.Module | None = None
+        self.paired_crops = task.pairing is not Pairing.UNPAIRED
         super().__init__(task, budget, switches=switches, seed=seed, device=device)
 
     @abstractmethod

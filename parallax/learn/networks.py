@@ -140,12 +140,28 @@ class UNet(nn.Module):
 
     def decode(self, skips: Sequence[Tensor]) -> Tensor:
         """Features [B, widths[0], X/2, Y/2, Z/2] from what `encode` returns."""
-        x = skips[-1]
+        return self.levels(skips)[-1]
+
+    def levels(self, skips: Sequence[Tensor]) -> list[Tensor]:
+        """Features of the decoder from coarse to fine; the first are those of the bottleneck."""
+        features = [skips[-1]]
         for upsample, fuse, skip in zip(self.upsample, self.fuse, reversed(skips[:-1]), strict=True):
-            x = fuse(torch.cat((upsample(x), skip), dim=1))
-        return x
+            features.append(fuse(torch.cat((upsample(features[-1]), skip), dim=1)))
+        return features
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [B, out_channels, X, Y, Z] of an image [B, in_channels, X, Y, Z]."""
         logits: Tensor = self.head(self.decode(self.encode(x)))
         return logits
+
+    def drop_channels(self, rates: Sequence[float]) -> None:
+        """Let whole channels of decoder features drop out in training, at these rates from fine to coarse.
+
+        The initial weights stay as they are, and so do levels without a rate.
+        """
+        dropout = nn.Dropout3d if isinstance(self.head[0], nn.Conv3d) else nn.Dropout2d
+        for level, rate in enumerate(rates):
+            made_by_decoder = level < len(self.fuse)
+            stages, place = (self.fuse, -1 - level) if made_by_decoder else (self.encoder.stages, -1)
+            if rate > 0.0:
+                stages[place] = nn.Sequential(stages[place], dropout(rate))

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parallax.case import Pairing
 from parallax.learn.batch import Batch
 from parallax.learn.fusion import EarlyFusion
 from parallax.learn.network_method import Clock, NetworkMethod
@@ -41,8 +40,6 @@ class SemiSupervised(NetworkMethod):
         names = self.task.modality_names
         self.alone = self.switches["input"] == "per_modality"
         self.reads = tuple((name,) for name in names) if self.alone else (tuple(names),)
-        # Cases of an unpaired task are single scans: only independent crops fill all modalities.
-        self.paired_crops = self.task.pairing is not Pairing.UNPAIRED
         learns = self.uses_unlabelled and self.switches["lambda_max"] != 0.0
         passes = self.passes_labelled + (self.passes_unlabelled if learns else 0.0)
         self.forward_passes_per_step = passes * len(self.reads)

@@ -81,11 +81,16 @@ class DatasetConfig(_Strict):
 
 
 class Condition(_Strict):
-    """A block of the grid: every label fraction with every misalignment and every annotation."""
+    """A block of the grid: every label fraction with every misalignment and every annotation.
+
+    `datasets` and `methods` narrow the block to some of those of the run; empty means all.
+    """
 
     labels: list[Fraction] = Field(min_length=1)
     misalignment: list[str] = Field(default=["aligned"], min_length=1)
     annotation: list[str] = Field(default=[FULL], min_length=1)
+    datasets: list[str] = Field(default_factory=list)
+    methods: list[str] = Field(default_factory=list)
 
 
 class Misalignment(_Strict):
@@ -165,7 +170,7 @@ def resolve(given: Mapping[str, Any], configfile: Path | None = None) -> RunConf
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise _explained(error) from None
-    _check_names(config)
+    _check_names(config, {*config.datasets, *(_read(base).get("datasets") or {})})
     _check_budgets(config)
     if config.experiment:
         plugins = {name: entry.plugin or name for name, entry in config.datasets.items()}
@@ -243,7 +248,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     return sorted(field.alias or name for name, field in model.model_fields.items())
 
 
-def _check_names(config: RunConfig) -> None:
+def _check_names(config: RunConfig, datasets: set[str]) -> None:
     if FULL in config.annotations:
         raise _unknown(FULL, "annotations", "another name: full means that nothing is left out", "rename it")
     for index, condition in enumerate(config.conditions):
@@ -257,10 +262,14 @@ def _check_names(config: RunConfig) -> None:
                 known = sorted({FULL, *config.annotations})
                 remedy = "define it under annotations: (config/README.md shows each kind)"
                 raise _unknown(name, f"conditions.{index}.annotation", f"one of {', '.join(known)}", remedy)
+        for name in condition.datasets:
+            if name not in datasets:
+                where, expected = f"conditions.{index}.datasets", f"one of {', '.join(sorted(datasets))}"
+                raise _unknown(name, where, expected, nearest(name, datasets))
 
 
 def _unknown(name: str, where: str, expected: str, remedy: str) -> ConfigError:
-    kind = "annotation" if "annotation" in where else "misalignment"
+    kind = next(kind for kind in ("annotation", "dataset", "misalignment") if kind in where)
     return ConfigError(
         f"There is no {kind} called {name!r}" if where.startswith("cond") else f"{name!r} cannot be defined",
         where=where,

@@ -11,7 +11,7 @@ from parallax.errors import ConfigError
 from parallax.perturb.annotation import FULL, Annotation
 from parallax.perturb.labels import labels_name
 from parallax.plugin import MethodCard, method_card, nearest, preset_switches
-from parallax.run.config import RunConfig
+from parallax.run.config import Condition, RunConfig
 
 
 @dataclass(frozen=True, order=True)
@@ -94,13 +94,15 @@ def _every(cards: Mapping[str, MethodCard], preset: str) -> list[tuple[MethodCar
 
 
 def make_plan(config: RunConfig, tasks: Mapping[str, Task], cards: Mapping[str, MethodCard]) -> Plan:
-    """All runs of a configuration, in the order dataset, condition, method, draw, seed."""
-    methods = expand_methods(config.methods, cards)
+    """All runs of a configuration, in the order dataset, condition, method, draw, seed.
+
+    Raises `ConfigError` for an unknown method or preset, and where no block of the grid has anything to run.
+    """
     runs: list[Run] = []
     skipped: list[Skip] = []
-    for dataset, fraction, misalignment, annotation in _cells(config):
+    for condition, dataset, fraction, misalignment, annotation in _cells(config):
         left_out = config.annotation(annotation)
-        for card, preset in methods:
+        for card, preset in _methods(config, condition, cards):
             reason = _reason_to_skip(card, preset, dataset, tasks[dataset], misalignment)
             reason = reason or _reason_of_labels(card, dataset, tasks[dataset], left_out)
             for draw in label_draws(config, fraction):
@@ -110,16 +112,39 @@ def make_plan(config: RunConfig, tasks: Mapping[str, Task], cards: Mapping[str, 
                         skipped.append(Skip(run, reason))
                     else:
                         runs.append(run)
+    if not runs and not skipped:
+        raise _nothing_to_run(config)
     return Plan(tuple(dict.fromkeys(runs)), tuple(dict.fromkeys(skipped)))
 
 
-def _cells(config: RunConfig) -> Iterator[tuple[str, float, str, str]]:
+def _methods(
+    config: RunConfig, condition: Condition, cards: Mapping[str, MethodCard]
+) -> list[tuple[MethodCard, str]]:
+    """The methods of the run that this block of the grid has."""
+    every = expand_methods(config.methods, cards)
+    own = {(card.name, preset) for card, preset in expand_methods(condition.methods, cards)}
+    return [(card, preset) for card, preset in every if not own or (card.name, preset) in own]
+
+
+def _nothing_to_run(config: RunConfig) -> ConfigError:
+    return ConfigError(
+        "There is nothing to run",
+        where="conditions, of which some name datasets or methods of their own",
+        expected="a block that has one of the datasets and one of the methods of the run",
+        found=f"datasets {', '.join(config.datasets)}; methods {', '.join(config.methods)}",
+        remedy="name other datasets or methods, or change the blocks",
+    )
+
+
+def _cells(config: RunConfig) -> Iterator[tuple[Condition, str, float, str, str]]:
     for dataset in config.datasets:
         for condition in config.conditions:
+            if condition.datasets and dataset not in condition.datasets:
+                continue
             for annotation in condition.annotation:
                 for misalignment in condition.misalignment:
                     for fraction in condition.labels:
-                        yield dataset, fraction, misalignment, annotation
+                        yield condition, dataset, fraction, misalignment, annotation
 
 
 def label_draws(config: RunConfig, fraction: float) -> range:

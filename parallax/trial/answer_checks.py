@@ -165,6 +165,11 @@ def unpaired_cases(trial: Trial) -> str:
         raise NotApplicableError("declares needs_pairs: runs skip unpaired data")
     task = toy_task(2, 3, Pairing.UNPAIRED)
     method = trial.method(task, replace(BUDGET, steps=2))
+    require(
+        not method.paired_crops,
+        "other methods would see more crops of each modality",
+        "leave paired_crops as the base class sets it on unpaired tasks",
+    )
     method.fit(unpaired_view(task), trial.folder / "unpaired")
     require_trained(method)
     logits = answer(method, crops(SOME[1:], task=task))[SOME[1:]]

@@ -4,10 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from toy import toy_dice, toy_task, toy_test_view, toy_view
+from toy import toy_batches, toy_dice, toy_task, toy_test_view, toy_view
 
 from parallax.learn.loop import Clock
-from parallax.learn.sampler import CropSampler
 from parallax.plugin import load_method, method_card
 
 KIND = load_method("mean_teacher")
@@ -20,12 +19,6 @@ def make(budget, task, preset="paper", **changes):
 
 def weights(net):
     return torch.cat([p.flatten() for p in net.parameters()])
-
-
-def batches(view, seed=0):
-    labelled = CropSampler(view.labelled, patch=(16,) * 3, batch=2, augment=False, seed=seed, stream=0)
-    bare = CropSampler(view.unlabelled, patch=(16,) * 3, batch=2, augment=False, seed=seed, stream=1)
-    return labelled.batch(0), bare.batch(0)
 
 
 def test_teacher_equals_student_after_step_0_and_lags_later(budget, tmp_path):
@@ -65,7 +58,7 @@ def test_stairs_of_the_release(budget):
 )
 def test_switches_change_the_consistency_term(budget, changes):
     view = toy_view(toy_task())
-    labelled, bare = batches(view)
+    labelled, bare = toy_batches(view)
     terms = []
     for switches in ({}, changes):
         method = make(budget, view.task, **switches)
@@ -92,7 +85,7 @@ def test_alpha_changes_the_teacher_and_predict_with_the_answer(budget):
 
 
 def test_noise_is_clipped_and_reproducible(budget):
-    _, bare = batches(toy_view(toy_task()))
+    _, bare = toy_batches(toy_view(toy_task()))
     method = make(budget, toy_task())
     noise = method.noise(bare, Clock(1, 6, 0))
     assert noise.abs().max() <= 0.2

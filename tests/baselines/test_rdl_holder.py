@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,10 @@ def test_subsets_of_a_step(modalities, count):
     assert model._drawn(CLOCK) == drawn
     other = model._drawn(Clock(1, 3, 3))
     assert (other != drawn) is (2**modalities - 1 > 15)
+
+
+def test_single_modalities_alone():
+    assert method("single_modalities", modalities=3)._drawn(CLOCK) == [[0], [1], [2]]
 
 
 def test_sum_stands_for_all_subsets_whatever_was_drawn():
@@ -121,12 +126,22 @@ def test_each_member_of_a_subset_teaches_with_its_own_mask():
         {"output_activation": "sigmoid"},
         {"vid_weight": 0.5},
         {"subset_reduction": "sum"},
+        {"taught": "single_modalities"},
     ],
     ids=lambda s: next(iter(s)),
 )
 def test_switch_changes_the_loss(switches):
     plain, other = method(), method(**switches)
     assert terms(plain, plain.build(), batch()) != terms(other, other.build(), batch())
+
+
+@pytest.mark.parametrize(("norm", "groups"), [("instance", {4, 32}), ("group", {4, 8})])
+def test_norms_of_the_suite_have_a_group_per_channel_and_those_of_the_release_at_most_eight(norm, groups):
+    task = toy_task(2)
+    switches = preset_switches(method_card("rdl_holder"), "paper") | {"norm": norm}
+    net = RDL(task, replace(BUDGET, widths=(4, 32)), switches=switches, seed=3).build()
+    norms = [one for module in net.modules() if isinstance(module, ModalityNorm) for one in module.each]
+    assert {getattr(one, "num_groups", None) or one.num_features for one in norms} == groups
 
 
 @pytest.mark.parametrize("trainable", [True, False])

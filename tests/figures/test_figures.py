@@ -3,8 +3,10 @@ from tidy import method_rows, toy_rows
 from tidy_run import write_run
 
 from parallax.figures.curves import BY_LABELS, BY_SHIFT, draw_curves, line_styles, save_figure
+from parallax.figures.differences import draw_differences
 from parallax.figures.panels import draw_case, headline
 from parallax.score.table import read_table, to_frame
+from parallax.tables.comparisons import compare
 from parallax.tables.layout import Context
 from parallax.tables.summary import summarise
 
@@ -103,3 +105,40 @@ def test_unpaired_modalities_each_show_their_own_case(tmp_path, two_modality_tas
     table = table[(table["case"] == "a") == (table["modality"] == "CT")]
     _, caption = draw_case(root, table, summarise(table), CONTEXT)
     assert "CT: a, MR: b" in caption
+
+
+def compared(cases=8):
+    rows = [
+        *method_rows("nnunet", 0.7, cases=cases),
+        *method_rows("better", 0.8, cases=cases),
+        *method_rows("worse", 0.5, cases=cases, preset="released"),
+        *method_rows("nnunet", 0.6, cases=cases, label_fraction=0.1),
+        *method_rows("better", 0.6, cases=cases, label_fraction=0.1),
+        *method_rows("oracle", 1.0, cases=cases),
+    ]
+    table = to_frame(rows)
+    # cases differ a little, so that there is something to resample
+    table["value"] += 0.01 * (table["method"] == "better") * table["case"].str[-1].astype(int).mod(3)
+    return summarise(table), compare(table, CONTEXT)
+
+
+def test_differences_have_a_panel_per_condition_and_a_row_per_method():
+    lines, found = compared()
+    figure, caption = draw_differences(found, lines, CONTEXT)
+    few, all_labels = figure.axes
+    assert [panel.get_title(loc="left").split("\n")[0] for panel in (few, all_labels)] == [
+        "10 % labels",
+        "100 % labels",
+    ]
+    assert [text.get_text() for text in few.get_yticklabels()] == ["better", "worse · released"]
+    points = {line.get_color(): line.get_xdata()[0] for line in all_labels.lines if line.get_marker() == "o"}
+    assert points["#0072B2"] == pytest.approx(10.0 + 0.9, abs=0.3)
+    assert points["#D55E00"] == pytest.approx(-20.0)
+    assert "minus that of nnunet" in caption
+    assert "8 test cases" in caption
+    assert all_labels.get_xlabel() == "Dice points"
+
+
+def test_differences_of_too_few_cases_are_not_drawn():
+    lines, found = compared(cases=4)
+    assert draw_differences(found, lines, CONTEXT) is None

@@ -1,5 +1,6 @@
 """Shapes and initial weights of the backbone."""
 
+import pytest
 import torch
 
 from parallax.learn.networks import TrilinearUpsample, UNet, initialised
@@ -61,3 +62,28 @@ def test_upsampling_is_trilinear():
 def test_the_same_design_in_two_dimensions():
     net = UNet(1, 3, (4, 8), axes=2)
     assert net(torch.zeros(5, 1, 16, 12)).shape == (5, 3, 16, 12)
+
+
+def test_levels_end_with_what_is_decoded():
+    net = UNet(1, 2, (4, 6, 8)).eval()
+    skips = net.encode(torch.randn(1, 1, 16, 16, 32))
+    levels = net.levels(skips)
+    assert [level.shape[1] for level in levels] == [8, 6, 4]
+    assert torch.equal(levels[0], skips[-1])
+    assert torch.equal(levels[-1], net.decode(skips))
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_channels_drop_out_where_asked_and_in_training_alone(axes):
+    torch.manual_seed(0)
+    image = torch.randn(2, 1, *(16, 16, 32)[-axes:])
+    plain, dropped = (UNet(1, 2, (4, 6, 8), axes=axes) for _ in range(2))
+    dropped.drop_channels((0.9, 0.0, 0.9))
+    for ours, theirs in zip(dropped.parameters(), plain.parameters(), strict=True):
+        ours.data.copy_(theirs.data)
+    empty = [
+        [bool((level.flatten(2) == 0).all(dim=2).any(dim=1).all()) for level in net.levels(net.encode(image))]
+        for net in (plain, dropped)
+    ]
+    assert empty == [[False] * 3, [True, False, True]]
+    assert torch.equal(plain.eval()(image), dropped.eval()(image))

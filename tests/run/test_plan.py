@@ -47,6 +47,43 @@ def test_grid_is_complete_and_controls_run_once():
     assert len({run.path for run in plan.runs}) == len(plan.runs)
 
 
+def test_a_block_of_the_grid_may_name_its_datasets_and_methods():
+    dataset = {"split": {"train": 4, "test": 2}}
+    blocks = [
+        {"labels": [1.0], "methods": ["all:paper"]},
+        {"labels": [0.5], "datasets": ["one"], "methods": ["supervised", "cmc"]},
+    ]
+    config = _config(datasets={"one": dataset, "two": dataset}, conditions=blocks)
+    plan = make_plan(config, {name: _task(name) for name in ("one", "two")}, method_cards())
+    found = {(run.dataset, run.label_fraction, run.method) for run in plan.runs}
+    everywhere = {(d, 1.0, m) for d in ("one", "two") for m in ("supervised", "early_fusion", "oracle")}
+    assert found == everywhere | {("one", 0.5, "supervised")}, "cmc is none of the methods of the run"
+
+
+def test_blocks_that_leave_nothing_to_run_are_refused():
+    config = _config(conditions=[{"labels": [1.0], "methods": ["cmc"]}])
+    with pytest.raises(ConfigError, match="nothing to run"):
+        make_plan(config, {"one": _task("one")}, method_cards())
+
+
+def test_a_block_with_an_unknown_dataset_is_refused():
+    with pytest.raises(ConfigError, match="no dataset called 'won'") as caught:
+        _config(conditions=[{"labels": [1.0], "datasets": ["won"]}])
+    assert "did you mean 'one'" in str(caught.value)
+
+
+def test_a_block_may_name_a_dataset_that_the_command_line_left_out(tmp_path):
+    dataset = {"split": {"train": 4, "test": 2}}
+    file = {"datasets": {"one": dataset, "two": dataset}}
+    path = tmp_path / "t.yaml"
+    path.write_text(yaml.safe_dump(file))
+    given = _config().model_dump(exclude_none=True) | {"datasets": "one"}
+    given["conditions"] = [{"labels": [1.0], "datasets": ["two"]}, {"labels": [0.5]}]
+    config = resolve(given, path)
+    plan = make_plan(config, {"one": _task("one")}, method_cards())
+    assert {run.label_fraction for run in plan.runs} == {0.5}
+
+
 def test_single_modality_skips_with_its_reason():
     plan = make_plan(_config(), {"one": _task("one", modalities=1)}, method_cards())
     reasons = {(s.run.method, s.run.misalignment): s.reason for s in plan.skipped}

@@ -49,9 +49,10 @@ rule figures:
     benchmark:
         f"{ROOT}/benchmarks/figures.tsv"
     params:
+        notes=run_notes,
         code=code("figures.py"),
     shell:
-        'python "$SCRIPTS"/figures.py --scores {input.scores} --run-dir $ROOT --out {output} > {log} 2>&1'
+        'python "$SCRIPTS"/figures.py --scores {input.scores} --run-dir $ROOT --notes {params.notes:q} --out {output} > {log} 2>&1'
 
 
 rule report:

@@ -6,8 +6,10 @@ import math
 from pathlib import Path
 
 from parallax.figures.curves import BY_LABELS, BY_SHIFT, draw_curves, save_figure
+from parallax.figures.differences import draw_differences
 from parallax.figures.panels import draw_case
 from parallax.score.table import read_table, write_text
+from parallax.tables.comparisons import compare
 from parallax.tables.layout import read_context
 from parallax.tables.summary import summarise, with_all_modalities
 
@@ -18,20 +20,25 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--run-dir", type=Path, required=True, help="results/<run>, for the pictures of cases"
     )
+    parser.add_argument("--notes", type=json.loads, default={}, help="JSON: unranked, reference")
     parser.add_argument("--out", type=Path, required=True, help="folder of the figures")
     return parser.parse_args()
 
 
 def main() -> None:
     given = arguments()
-    table, context = with_all_modalities(read_table(given.scores)), read_context()
-    lines = summarise(table)
+    table, context = with_all_modalities(read_table(given.scores)), read_context(notes=given.notes)
+    lines, compared = summarise(table), compare(table, context)
     captions = {}
     for axis in (BY_LABELS, BY_SHIFT):
         figure, captions[axis.name] = draw_curves(lines, axis, context)
         save_figure(figure, given.out / axis.name)
     for dataset in sorted({line.dataset for line in lines}):
         own = [line for line in lines if line.dataset == dataset]
+        drawn = draw_differences([one for one in compared if one.condition[0] == dataset], own, context)
+        if drawn:
+            figure, captions[f"differences_{dataset}"] = drawn
+            save_figure(figure, given.out / f"differences_{dataset}")
         if not any(math.isfinite(line.dice_mean) for line in own):
             continue  # nothing was predicted; the tables say why
         figure, captions[f"case_{dataset}"] = draw_case(given.run_dir, table, own, context)
