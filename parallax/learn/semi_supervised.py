@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from parallax.learn.batch import Batch
 from parallax.learn.fusion import EarlyFusion
 from parallax.learn.network_method import Clock, NetworkMethod
-from parallax.learn.networks import initialised
+from parallax.learn.networks import initialised, stable_seed
 from parallax.learn.schedule import gaussian_ramp
 
 
@@ -27,7 +27,7 @@ class SemiSupervised(NetworkMethod):
     - `fused`: the K modalities are the channels of one image (zeros where absent), answered by K heads.
       One learner, and each item has to come from one patient.
     - `per_modality`: K learners of one channel and one head, trained side by side, each as if it were alone
-      (own batch of the items that have its modality, own clipping).
+      (own batch of the items that have its modality, own clipping, dropout as if no other had drawn before).
 
     Presets carry `input`, `lambda_max`, `ramp_fraction` and `ramp_stairs`, which `weight` reads, and a preset
     `supervised_only` ({"unlabelled": False}), which equals `lambda_max` = 0 bit for bit.
@@ -104,6 +104,7 @@ class SemiSupervised(NetworkMethod):
         for k, (modalities, learner) in enumerate(zip(self.reads, net.children(), strict=True)):
             known, bare = _only(labelled, k), None if unlabelled is None else _only(unlabelled, k)
             if known is not None:
+                torch.manual_seed(stable_seed(clock.seed, clock.step))  # as the loop does for one learner
                 own = self.learn(learner, known, bare, clock)
                 terms |= {f"{name}/{modalities[0]}": term for name, term in own.items()}
         return terms

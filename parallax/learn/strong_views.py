@@ -17,7 +17,8 @@ class StrongView:
     """How far a view may go; every modality of every item draws its own change.
 
     Grey values v run from 0 to 1, the extremes of the crop. Jitter is b (c v + (1 - c) mean(v)), held between
-    0 and 1, as torchvision's `ColorJitter` does it with grey images; before it the tone curve
+    0 and 1, as torchvision's `ColorJitter` does it with grey images, but always in this
+    order and clipped once, at the end; before it the tone curve
     v + q v (1 - v), which is monotone, like a gamma without its powers. Blur is Gaussian, along all axes.
     Sources: HiLab-git/SSL4MIS@06df604 (dataloaders/dataset.py), LiheYoung/UniMatch@0324f3d (medical,
     dataset/acdc.py); the curve is ours: an instance norm after the first convolution takes back whatever

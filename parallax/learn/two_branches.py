@@ -85,7 +85,7 @@ class TwoBranches(SemiSupervised):
         return torch.stack(log_p).logsumexp(dim=0)
 
     def groups(self, learner: nn.Module) -> list[dict[str, Any]]:
-        """Branches are clipped apart, as they have an optimiser each; tokens have a rate of their own."""
+        """Branches are clipped apart, as each has an optimiser; so are tokens, which have their own rate."""
         from parallax.learn.nets.swin import SwinUNet
 
         unet = _branch(learner, "transformer").unet
