@@ -9,7 +9,9 @@ import pytest
 from tidy import row, skipped_row
 
 from parallax.errors import DataError
+from parallax.plugin import method_cards
 from parallax.run.paper import experiments, make_pages, make_paper, write_pages
+from parallax.run.plan import expand_methods
 from parallax.score.table import to_frame, write_parquet
 from parallax.tables.beside import MEAN, compare
 from parallax.tables.layout import read_context
@@ -149,7 +151,9 @@ def test_what_was_run_stands_beside_in_percent_with_the_difference(tmp_path):
     assert "needs the modalities of one patient" in " ".join(page.shown[0].notes)
     assert "200 AMOS CT scans" in " ".join(page.shown[0].notes)
     summary = summary_table([page.comparison], [True])
-    assert summary.rows == (("amos", "4 of 132 means", "20", "20", "–"),)
+    methods = expand_methods(amos_config().methods, method_cards())
+    # two modalities, three label fractions
+    assert summary.rows == (("amos", f"4 of {6 * len(methods)} means", "20", "20", "–"),)
 
 
 def _kept_apart(page, reason):
