@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from parallax.case import Case, Modality, Pairing, Task, Volume, one_voxel_mm
 from parallax.data.dataset import Dataset
 from parallax.data.volumes import read_label_map, read_volume, write_volume
-from parallax.errors import ConfigError, DataError
-from parallax.plugin import nearest
+from parallax.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from parallax.phantom.from_labels import Structure

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "parallax"
 ORDER = [
     "errors",
     "case",
+    "cards",
     "plugin",
     "data",
     "phantom",

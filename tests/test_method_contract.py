@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from parallax.cards import MethodCard
 from parallax.learn.network_method import NetworkMethod
-from parallax.plugin import MethodCard, load_method, method_cards
+from parallax.plugin import load_method, method_cards
 from parallax.trial.file_checks import FILE_CHECKS
 from parallax.trial.outcome import Check, NotApplicableError
 from parallax.trial.suite import NETWORK_CHECKS, OWN_TRAINING

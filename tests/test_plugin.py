@@ -4,8 +4,9 @@ from dataclasses import fields
 
 import pytest
 
+from parallax.cards import preset_switches
 from parallax.errors import ConfigError, PluginError
-from parallax.plugin import dataset_cards, load_method, method_card, method_cards, preset_switches
+from parallax.plugin import dataset_cards, load_method, method_card, method_cards
 
 GOOD = """
 raise_if_run = 1 / 0

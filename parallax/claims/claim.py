@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from parallax.errors import ConfigError
-from parallax.plugin import method_cards, nearest
+from parallax.errors import ConfigError, nearest
+from parallax.plugin import method_cards
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]

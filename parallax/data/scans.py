@@ -15,8 +15,7 @@ from parallax.data.dataset import Dataset, modality_strata, read_tolerances
 from parallax.data.layouts import Values
 from parallax.data.reading import Loaded, ReadScan, Rules, finish_label, finish_scan, header_notes
 from parallax.data.volumes import check_same_grid, load_volume, read_grid
-from parallax.errors import ConfigError, DataError
-from parallax.plugin import nearest
+from parallax.errors import ConfigError, DataError, nearest
 
 OPTIONS = ("root", "protocol", "spacing_mm", "unlabelled", "crop", "largest_component", "nsd_tolerance_mm")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from parallax.cards import check_switches
 from parallax.case import Budget, Prediction, Task, TestView, TrainView
-from parallax.plugin import check_switches
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from parallax.errors import ConfigError
-from parallax.plugin import nearest, plugin_root
+from parallax.errors import ConfigError, nearest
+from parallax.plugin import plugin_root
 from parallax.tables.sourced import comparable_keys, is_reason, plain, read_published
 
 PUBLISHED = "results/published.csv"

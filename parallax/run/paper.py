@@ -12,9 +12,10 @@ import yaml
 
 from parallax.errors import DataError
 from parallax.plugin import plugin_root
-from parallax.run.config import RunConfig, resolve
+from parallax.run.config import RunConfig
 from parallax.run.experiment import PUBLISHED
 from parallax.run.plan import expand_methods
+from parallax.run.resolve import resolve
 from parallax.run.setup import cards_of
 from parallax.tables.sourced import read_published
 

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from parallax.cards import MethodCard, preset_switches
 from parallax.case import Pairing, Task
-from parallax.errors import ConfigError
+from parallax.errors import ConfigError, nearest
 from parallax.perturb.annotation import FULL, Annotation
 from parallax.perturb.labels import labels_name
-from parallax.plugin import MethodCard, method_card, nearest, preset_switches
+from parallax.plugin import method_card
 from parallax.run.config import Condition, RunConfig
 
 

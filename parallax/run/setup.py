@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from parallax.cards import MethodCard, preset_switches
 from parallax.case import Pairing, Task
 from parallax.data.dataset import Dataset
 from parallax.data.split_list import read_split_list
@@ -20,16 +21,10 @@ from parallax.errors import ConfigError, DataError
 from parallax.perturb.annotation import FULL
 from parallax.perturb.labels import label_subsets, labels_name
 from parallax.perturb.level import read_level
-from parallax.plugin import (
-    MethodCard,
-    dataset_cards,
-    load_dataset,
-    method_card,
-    method_cards,
-    preset_switches,
-)
-from parallax.run.config import DatasetConfig, RunConfig, SplitConfig, resolve
+from parallax.plugin import dataset_cards, load_dataset, method_card, method_cards
+from parallax.run.config import DatasetConfig, RunConfig, SplitConfig
 from parallax.run.plan import Plan, Run, label_draws, make_plan
+from parallax.run.resolve import resolve
 from parallax.run.source import source_hash
 
 

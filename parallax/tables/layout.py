@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from parallax.cards import MethodCard
 from parallax.perturb.annotation import annotation_notes
-from parallax.plugin import MethodCard, method_cards
+from parallax.plugin import method_cards
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.tables.summary import CONTROLS, Line
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from dataclasses import fields
 
+from parallax.cards import MethodCard, check_switches
 from parallax.case import Adapter
 from parallax.learn.method import Method
-from parallax.plugin import MethodCard, check_switches
 from parallax.trial.outcome import check, require
 from parallax.trial.trial import Trial
 

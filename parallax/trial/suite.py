@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from parallax.cards import MethodCard, preset_switches
 from parallax.case import Budget
 from parallax.errors import ConfigError
-from parallax.plugin import MethodCard, load_method_of, method_card, preset_switches, read_method_card
+from parallax.plugin import load_method_of, method_card, read_method_card
 from parallax.trial.answer_checks import ANSWER_CHECKS
 from parallax.trial.cost_check import cost
 from parallax.trial.file_checks import FILE_CHECKS

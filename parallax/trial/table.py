@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from parallax.plugin import MethodCard
+from parallax.cards import MethodCard
 from parallax.trial.outcome import Outcome, Status
 
 _STYLE = {Status.PASSED: "green", Status.FAILED: "bold red", Status.SKIPPED: "dim"}

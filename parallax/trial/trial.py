@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from parallax.cards import MethodCard
 from parallax.case import IGNORE, Budget, Sample, Task, TestView, TrainView
 from parallax.learn.job import check_prediction
 from parallax.learn.method import Cost, Method
 from parallax.learn.network_method import Batch, Clock, NetworkMethod
-from parallax.plugin import MethodCard
 from parallax.trial.outcome import NotKeptError, require
 from parallax.trial.state import GlobalState
 from parallax.trial.toys import toy_sample, toy_task, toy_test_view, toy_view

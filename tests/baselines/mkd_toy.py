@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from parallax.cards import preset_switches
 from parallax.case import Budget, Grid, Modality, Pairing, Sample, Task, TrainView
 from parallax.learn.batch import Batch
 from parallax.learn.network_method import Clock
-from parallax.plugin import load_method, method_card, preset_switches
+from parallax.plugin import load_method, method_card
 
 PATCH = (16, 16, 16)
 BUDGET = Budget(steps=3, patch=PATCH, widths=(4, 8), checkpoint_every_s=1e9)

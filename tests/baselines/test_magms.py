@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from toy import toy_task, toy_view
 
+from parallax.cards import preset_switches
 from parallax.case import IGNORE, Budget
 from parallax.learn.batch import Batch
 from parallax.learn.losses import dice_ce, kd
 from parallax.learn.network_method import Clock
-from parallax.plugin import load_method, method_card, preset_switches
+from parallax.plugin import load_method, method_card
 
 TINY = Budget(steps=30, batch=2, patch=(16, 16, 16), widths=(4, 8), checkpoint_every_s=1e9)
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from parallax.cards import preset_switches
 from parallax.case import IGNORE, Pairing
 from parallax.errors import ConfigError, DataError
-from parallax.plugin import method_card, preset_switches
+from parallax.plugin import method_card
 
 # ---- casting
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from toy import toy_dice, toy_task, toy_test_view, toy_view
 
+from parallax.cards import preset_switches
 from parallax.errors import ConfigError
 from parallax.learn.batch import Batch
 from parallax.learn.network_method import Clock
-from parallax.plugin import load_method, method_card, preset_switches
+from parallax.plugin import load_method, method_card
 
 TASK = toy_task(2, 3)
 CARD = method_card("mpma_xmod")

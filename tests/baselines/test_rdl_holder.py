@@ -12,12 +12,13 @@ import pytest
 import torch
 from toy import toy_task, toy_view
 
+from parallax.cards import preset_switches
 from parallax.case import IGNORE, Budget
 from parallax.learn.availability import subsets
 from parallax.learn.batch import Batch
 from parallax.learn.network_method import Clock
 from parallax.learn.norms import ModalityNorm
-from parallax.plugin import load_method, method_card, preset_switches
+from parallax.plugin import load_method, method_card
 
 RDL = load_method("rdl_holder")
 FORMS: Any = inspect.getmodule(RDL)

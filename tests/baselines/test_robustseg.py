@@ -7,11 +7,12 @@ import torch
 from descent import descend
 from toy import toy_task, toy_view
 
+from parallax.cards import preset_switches
 from parallax.case import IGNORE
 from parallax.learn.batch import Batch
 from parallax.learn.loop import Clock
 from parallax.learn.sampler import CropSampler
-from parallax.plugin import load_method, method_card, preset_switches
+from parallax.plugin import load_method, method_card
 
 CARD = method_card("robustseg")
 KIND = load_method("robustseg")

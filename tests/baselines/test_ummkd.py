@@ -9,12 +9,13 @@ import pytest
 import torch
 from toy import toy_sample, toy_task, toy_view
 
+from parallax.cards import preset_switches
 from parallax.case import IGNORE, Budget, Pairing, TrainView
 from parallax.learn.batch import Batch
 from parallax.learn.loss_forms import dice_robustseg, wce
 from parallax.learn.network_method import Clock
 from parallax.learn.norms import ModalityNorm, of_modality
-from parallax.plugin import load_method, method_card, preset_switches
+from parallax.plugin import load_method, method_card
 
 UMMKD = load_method("ummkd")
 FORMS: Any = inspect.getmodule(UMMKD)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from toy import toy_sample, toy_task, toy_view
 
+from parallax.cards import preset_switches
 from parallax.case import Budget, Task
 from parallax.learn.batch import Batch
 from parallax.learn.network_method import NetworkMethod
-from parallax.plugin import load_method, method_card, preset_switches
+from parallax.plugin import load_method, method_card
 
 SIDE = (16, 16, 16)
 

@@ -7,7 +7,8 @@ import yaml
 
 from parallax.errors import ConfigError
 from parallax.plugin import plugin_root
-from parallax.run.config import RunConfig, resolve
+from parallax.run.config import RunConfig
+from parallax.run.resolve import resolve
 
 CONFIGS = sorted((plugin_root() / "config").glob("**/*.yaml"))
 

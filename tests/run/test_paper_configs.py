@@ -12,8 +12,8 @@ from parallax.data.splits import case_index
 from parallax.errors import ConfigError
 from parallax.perturb.labels import label_subsets
 from parallax.plugin import method_cards, plugin_root
-from parallax.run.config import resolve
 from parallax.run.plan import expand_methods
+from parallax.run.resolve import resolve
 from parallax.run.setup import read_setup
 
 FOLDER = plugin_root() / "config" / "paper"

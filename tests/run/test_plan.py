@@ -10,8 +10,8 @@ from parallax.errors import ConfigError
 from parallax.perturb.labels import labels_name
 from parallax.perturb.level import FAMILIES
 from parallax.plugin import method_cards, plugin_root
-from parallax.run.config import resolve
 from parallax.run.plan import expand_methods, make_plan
+from parallax.run.resolve import resolve
 
 
 def _task(name, modalities=2, pairing=Pairing.SAME_SUBJECT):
