@@ -78,7 +78,8 @@ class DatasetConfig(_Strict):
 class Condition(_Strict):
     """A block of the grid: every label fraction with every misalignment and every annotation.
 
-    `datasets` and `methods` narrow the block to some of those of the run; empty means all.
+    `datasets` and `methods` narrow the block to some of those of the run; empty means all. `label_draws`
+    keeps the first few of the run's draws.
     """
 
     labels: list[Fraction] = Field(min_length=1)
@@ -86,6 +87,7 @@ class Condition(_Strict):
     annotation: list[str] = Field(default=[FULL], min_length=1)
     datasets: list[str] = Field(default_factory=list)
     methods: list[str] = Field(default_factory=list)
+    label_draws: int | None = Field(None, ge=1)
 
 
 class Misalignment(_Strict):

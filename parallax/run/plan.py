@@ -106,7 +106,7 @@ def make_plan(config: RunConfig, tasks: Mapping[str, Task], cards: Mapping[str, 
         for card, preset in _methods(config, condition, cards):
             reason = _reason_to_skip(card, preset, dataset, tasks[dataset], misalignment)
             reason = reason or _reason_of_labels(card, dataset, tasks[dataset], left_out)
-            for draw in label_draws(config, fraction):
+            for draw in label_draws(config, fraction)[: condition.label_draws]:
                 for seed in config.seeds[:1] if card.control else config.seeds:
                     run = Run(dataset, misalignment, fraction, draw, card.name, preset, seed, annotation)
                     if reason:

@@ -147,6 +147,14 @@ def _check_names(config: RunConfig, datasets: set[str]) -> None:
             for name in getattr(condition, key):
                 if name not in known:
                     raise _unknown(name, f"conditions.{index}.{key}", known)
+        if (condition.label_draws or 1) > config.label_draws:
+            raise ConfigError(
+                "A block of the grid asks for more draws of labels than the run makes",
+                where=f"conditions.{index}.label_draws",
+                expected=f"at most label_draws of the run, which is {config.label_draws}",
+                found=str(condition.label_draws),
+                remedy="raise label_draws of the run, or lower it here",
+            )
 
 
 def _unknown(name: str, where: str, known: set[str]) -> ConfigError:

@@ -46,6 +46,10 @@ def test_without_a_configfile_the_default_run_is_narrowed():
         ({"budget": {"steps": 0}}, r"budget\.steps"),
         ({"conditions": [{"labels": [0.0]}]}, r"conditions\.0\.labels"),
         (
+            {"conditions": [{"labels": [0.5], "label_draws": 3}], "label_draws": 2},
+            r"conditions\.0\.label_draws.*at most label_draws of the run, which is 2.*Found: 3",
+        ),
+        (
             {"conditions": [{"labels": [1.0], "misalignment": ["shfited"]}]},
             "no misalignment called 'shfited'",
         ),

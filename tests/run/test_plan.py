@@ -60,6 +60,13 @@ def test_a_block_of_the_grid_may_name_its_datasets_and_methods():
     assert found == everywhere | {("one", 0.5, "supervised")}, "cmc is none of the methods of the run"
 
 
+def test_a_block_of_the_grid_may_take_fewer_draws():
+    blocks = [{"labels": [0.5]}, {"labels": [0.25], "label_draws": 2}, {"labels": [0.5], "label_draws": 1}]
+    plan = make_plan(_config(conditions=blocks, label_draws=3), {"one": _task("one")}, method_cards())
+    drawn = sorted((r.label_fraction, r.label_draw) for r in plan.runs if r.method == "supervised")
+    assert drawn == [(0.25, 0), (0.25, 1), (0.5, 0), (0.5, 1), (0.5, 2)]
+
+
 def test_blocks_that_leave_nothing_to_run_are_refused():
     config = _config(conditions=[{"labels": [1.0], "methods": ["cmc"]}])
     with pytest.raises(ConfigError, match="nothing to run"):
