@@ -23,15 +23,17 @@ def plan_table(estimator: Estimator) -> Table:
     table.add_column("method", no_wrap=True)
     for name in ("runs", "skipped", "core-hours", "memory (MiB)", "disk (GiB)"):
         table.add_column(name, justify="right")
-    table.add_column("why skipped")
+    if plan.skipped:
+        table.add_column("why skipped")
     found = estimator.methods()
     for (method, preset), runs, skipped, why in _counts(plan):
         cost = _cells(found.get((method, preset), Estimate()))
-        table.add_row(f"{method}:{preset}", str(runs), str(skipped), *cost, why)
+        row = [f"{method}:{preset}", str(runs), str(skipped), *cost, why]
+        table.add_row(*row[: len(table.columns)])
     table.add_section()
-    table.add_row("data, tables, report", "", "", *_cells(estimator.rest()), "")
+    table.add_row("data, tables, report", "", "", *_cells(estimator.rest()))
     total = [str(len(plan.runs)), str(len(plan.skipped)), *_cells(estimator.total())]
-    table.add_row("in all", *total, "")
+    table.add_row("in all", *total)
     return table
 
 

@@ -128,6 +128,11 @@ def control_code():
     return digest([source_hash(card.path) for card in cards if card.control])
 
 
+def scratch_of(wildcards):
+    """A folder for checkpoints, so that no version of a method resumes from one of another version."""
+    return f"{ROOT}/scratch/{CELL.format(**wildcards)}/{method_code(wildcards)}"
+
+
 def scans_of(wildcards):
     """Changes when a file of the dataset does."""
     return SETUP.scans_digest(wildcards.dataset)

@@ -21,14 +21,12 @@ rule train:
         method_code=method_code,
         switches=switches_of,
         code=code("train.py"),
-        # for checkpoints; the hash below it keeps a version of a method from resuming one of another version
-        scratch=f"{ROOT}/scratch/{CELL}",
+        scratch=scratch_of,
         reuse=reuse_of,
     shell:
         'python "$SCRIPTS"/train.py --method {wildcards.method} --switches {params.switches:q}'
         " --seed {wildcards.seed} --view {input.view} --budget {params.budget:q} --model {output.model}"
-        " --cost {output.cost} --status {output.status} --scratch {params.scratch}/{params.method_code}"
-        " --threads {threads} {params.reuse}"
+        " --cost {output.cost} --status {output.status} --scratch {params.scratch} --threads {threads} {params.reuse}"
         " > {log} 2>&1 && python -m parallax.run.progress $ROOT {wildcards.method}"
 
 
