@@ -116,19 +116,18 @@ def plan(
         str | None, typer.Option(help="folder of real scans that the configuration needs")
     ] = None,
 ) -> None:
-    """Say what a run would do: runs by method, and what is skipped for which reason."""
+    """Say what a run would do and take: runs, core-hours, memory and disk by method, and what is skipped."""
     from rich.console import Console
-    from rich.table import Table
 
+    from parallax.run.costs import Estimator, read_cost_model
+    from parallax.run.forecast import plan_notes, plan_table
     from parallax.run.setup import read_setup
 
-    setup = read_setup(config, data)
-    table = Table(
-        "method", "runs", "skipped", "why", title=f"{setup.config.run}: {len(setup.plan.runs)} runs"
-    )
-    for name, runs, skipped, why in _counts(setup.plan):
-        table.add_row(name, str(runs), str(skipped), why)
-    Console().print(table)
+    estimator = Estimator(read_cost_model(), read_setup(config, data))
+    console = Console()
+    console.print(plan_table(estimator))
+    for note in plan_notes(estimator):
+        console.print(note, highlight=False, markup=False)
 
 
 @app.command("try")
@@ -228,16 +227,6 @@ def _needs(card: Any) -> str:
     semi = card.uses_unlabelled or any(p.get("unlabelled") for p in card.presets.values())
     parts += ["unlabelled cases"] if semi else []
     return ", ".join(parts) or "labels" if not card.control else "control"
-
-
-def _counts(plan: Any) -> list[tuple[str, int, int, str]]:
-    keys = dict.fromkeys((r.method, r.preset) for r in [*plan.runs, *(s.run for s in plan.skipped)])
-    rows = []
-    for method, preset in keys:
-        runs = sum((r.method, r.preset) == (method, preset) for r in plan.runs)
-        skips = [s for s in plan.skipped if (s.run.method, s.run.preset) == (method, preset)]
-        rows.append((f"{method}:{preset}", runs, len(skips), "; ".join(sorted({s.reason for s in skips}))))
-    return rows
 
 
 if __name__ == "__main__":

@@ -73,6 +73,10 @@ class Setup:
         """Switches of a preset."""
         return preset_switches(self.cards[method], preset)
 
+    def switches_json(self, method: str, preset: str) -> str:
+        """Switches of a preset as one line of JSON."""
+        return json.dumps(self.switches(method, preset), sort_keys=True)
+
     def trained_as(self, method: str, preset: str) -> str:
         """The preset whose weights this one uses: itself, unless another is trained in the same way."""
         return self.cards[method].trained_as(preset)
