@@ -1,6 +1,6 @@
 """The reduced quick run on a real Slurm of this machine; one training is preempted and another killed.
 
-    python tests/cluster/drill.py            # about two minutes of processor time
+    python tests/cluster/drill.py            # about two and a half minutes of processor time
 
 Runs tests/cluster/reduced.yaml once without Slurm and once through `sbatch` with workflow/profiles/slurm, and
 compares the score tables byte by byte. Exit status: 0 equal, 1 not, 2 where no Slurm can be started here.
