@@ -27,7 +27,9 @@ onstart:
     ]
     if not only_paper_tables():
         begin(
-            SETUP, workflow.cores, [CELL.format(**job.wildcards) for job in waiting]
+            SETUP,
+            jobs_at_a_time(),
+            [CELL.format(**job.wildcards) for job in waiting],
         )
 
 

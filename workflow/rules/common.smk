@@ -133,6 +133,19 @@ def scratch_of(wildcards):
     return f"{ROOT}/scratch/{CELL.format(**wildcards)}/{method_code(wildcards)}"
 
 
+def memory_of(wildcards, attempt):
+    return SETUP.request(wildcards.dataset, wildcards.method).again(attempt).mem_mib
+
+
+def runtime_of(wildcards, attempt):
+    return SETUP.request(wildcards.dataset, wildcards.method).again(attempt).runtime_min
+
+
+def jobs_at_a_time():
+    """Processors of this machine, or jobs of a cluster."""
+    return workflow.resource_settings.cores or workflow.resource_settings.nodes
+
+
 def scans_of(wildcards):
     """Changes when a file of the dataset does."""
     return SETUP.scans_digest(wildcards.dataset)

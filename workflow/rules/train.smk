@@ -15,7 +15,8 @@ rule train:
         f"{ROOT}/benchmarks/{CELL}/train.tsv"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=memory_of,
+        runtime=runtime_of,
     params:
         budget=budget_of,
         method_code=method_code,
