@@ -27,7 +27,10 @@ onstart:
     ]
     if not only_paper_tables():
         begin(
-            SETUP, workflow.cores, [CELL.format(**job.wildcards) for job in waiting]
+            SETUP,
+            workflow.cores,
+            [CELL.format(**job.wildcards) for job in waiting],
+            GPUS.line(workflow.cores),
         )
 
 

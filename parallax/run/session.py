@@ -15,10 +15,10 @@ from parallax.run.setup import Setup, read_setup
 from parallax.run.terminal import calm
 
 
-def begin(setup: Setup, cores: int, waiting: Sequence[str]) -> None:
+def begin(setup: Setup, cores: int, waiting: Sequence[str], machine: str = "") -> None:
     """Take the folder of the run for this process, and write the plan that progress is counted against.
 
-    `waiting` are the paths of the runs that this invocation trains.
+    `waiting` are the paths of the runs that this invocation trains; `machine` is a line to print about it.
 
     The lock is the kernel's, so it goes with the process however that ends: a killed run needs no unlocking.
     Exits with status 2 when another invocation works in the same folder.
@@ -40,6 +40,8 @@ def begin(setup: Setup, cores: int, waiting: Sequence[str]) -> None:
     print(
         f"Parallax: {len(setup.plan.runs)} runs, {len(setup.plan.skipped)} skipped; folder {root.as_posix()}"
     )
+    if machine:
+        print(f"  {machine}")
 
 
 def end(setup: Setup) -> None:
