@@ -30,7 +30,7 @@ onstart:
             SETUP,
             workflow.cores,
             [CELL.format(**job.wildcards) for job in waiting],
-            GPUS.line(workflow.cores),
+            GPUS,
         )
 
 

@@ -56,7 +56,7 @@ def retried(attempt: Callable[[], T], room: Room | None, note: Callable[[str], N
         except Exception as error:
             if room is None or not out_of_memory(error):
                 raise
-            said = " ".join(str(error).split())[:240]
+            said = " ".join(str(error).split())[:240].rstrip(".")
         # The error is gone here, and with it the frames that kept the tensors of the failed attempt.
         _free()
         if room.share == 1:

@@ -51,8 +51,12 @@ class Gpus:
 
     @property
     def slots(self) -> int:
-        """How many runs train at a time."""
+        """How many runs there is room for."""
         return len(self.devices) * self.share
+
+    def at_once(self, cores: int) -> int:
+        """How many runs train at a time."""
+        return min(cores, self.slots) if self.devices else cores
 
     def options(self) -> str:
         """Options of train.py and predict.py; none where PyTorch decides."""
@@ -61,11 +65,9 @@ class Gpus:
         return f"--devices {','.join(self.devices)} --gpu-share {self.share}" if self.devices else ""
 
     def line(self, cores: int) -> str:
-        """One line for the terminal, empty where no GPU is used."""
-        if not self.devices:
-            return ""
-        count, cores_text = len(self.devices), f"; {cores} cores allow {cores}" if cores < self.slots else ""
-        return f"GPUs: {count}, {self.share} run(s) at a time on each: {self.slots} at a time{cores_text}"
+        """One line for the terminal."""
+        text = f"GPUs: {len(self.devices)}, up to {self.share} run(s) on each: {self.slots} at a time"
+        return f"{text}, of which {cores} cores allow {cores}" if cores < self.slots else text
 
 
 def chosen_gpus(asked: int | None, share: int | None, look: Callable[[], Found] | None = None) -> Gpus:

@@ -34,7 +34,7 @@ def test_the_first_of_them_are_used_in_their_order():
 
 def test_nothing_changes_without_a_gpu():
     gpus = chosen_gpus(None, 2, none)
-    assert (gpus.options(), gpus.per_run, gpus.line(4)) == ("", 0, "")
+    assert (gpus.options(), gpus.per_run, gpus.at_once(cores=4)) == ("", 0, 4)
 
 
 def test_gpu_0_stays_on_the_cpu():
@@ -124,8 +124,13 @@ def test_snakemake_starts_as_many_runs_as_there_is_room_for(monkeypatch):
     workflow = snakemake_workflow(["gpu=2", "gpu_share=4"])
     assert begin_gpus(workflow).devices == LISTED[:2]
     assert workflow.global_resources["gpu"].value == 8
-    line = begin_gpus(snakemake_workflow(["gpu=2", "gpu_share=4"])).line(cores=3)
-    assert line == "GPUs: 2, 4 run(s) at a time on each: 8 at a time; 3 cores allow 3"
+
+
+def test_cores_bound_how_many_train_at_a_time():
+    gpus = Gpus(LISTED[:2], 4)
+    assert [gpus.at_once(cores) for cores in (3, 100)] == [3, 8]
+    assert gpus.line(100) == "GPUs: 2, up to 4 run(s) on each: 8 at a time"
+    assert gpus.line(3) == "GPUs: 2, up to 4 run(s) on each: 8 at a time, of which 3 cores allow 3"
 
 
 def test_a_cluster_gives_out_devices_itself(monkeypatch):
