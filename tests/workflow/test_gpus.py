@@ -31,8 +31,9 @@ def made_up(tmp_path):
 
 
 def test_gpus_that_are_not_there_end_the_run_before_any_job(tmp_path):
-    done = _snakemake(tmp_path, "-n", "--resources", "gpu=1", CUDA_VISIBLE_DEVICES="")
+    done = _snakemake(tmp_path, "--resources", "gpu=1", CUDA_VISIBLE_DEVICES="")
     assert done.returncode != 0
+    assert not (tmp_path / "results").exists()
     assert "DeviceError: There are fewer GPUs than asked for. Where: --resources gpu=1." in done.stderr
     assert "Traceback" not in done.stderr
 
