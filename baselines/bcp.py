@@ -27,7 +27,6 @@ class BCP(SemiSupervised):
     name = "bcp"
     title = "BCP (re-implementation from released code)"
     source = "arXiv 2305.00673; DeepMed-Lab-ECNU/BCP@7879f98, LA_BCP_train.py"
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -52,16 +51,12 @@ class BCP(SemiSupervised):
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {
         "input": ("fused", "per_modality"),
         "mask_offsets": ("from_patch_size", "literal_112_80"),
         "components": ("as_labelled", "one"),
         "average_over": ("budget", "steps"),
     }
-    needs_pairs = True
-    uses_unlabelled = True
 
     def set_up(self) -> None:
         """The unlabelled crops of stage 2 go through the teacher, and mixed through the student."""

@@ -25,7 +25,6 @@ class CrossPseudoSupervision(SemiSupervised):
         "arXiv 2106.01226; HiLab-git/SSL4MIS@06df604, train_cross_pseudo_supervision_3D.py;"
         " preset original: charlesCXK/TorchSemiSeg@5e0c29c, voc8.res50v3+.CPS"
     )
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -47,8 +46,6 @@ class CrossPseudoSupervision(SemiSupervised):
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {
         "input": ("fused", "per_modality"),
         "pseudo_labels_on": ("unlabelled", "all"),
@@ -56,8 +53,6 @@ class CrossPseudoSupervision(SemiSupervised):
         "predict_with": ("first", "second"),
     }
     at_prediction = ("predict_with",)
-    needs_pairs = True
-    uses_unlabelled = True
     passes_labelled = 2.0
     passes_unlabelled = 2.0
 

@@ -15,7 +15,6 @@ class CrossTeaching(TwoBranches):
     name = "cross_teaching"
     title = "Cross Teaching (re-implementation from released code)"
     source = "arXiv 2112.04894; HiLab-git/SSL4MIS@06df604, train_cross_teaching_between_cnn_transformer_2D.py"
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -32,8 +31,6 @@ class CrossTeaching(TwoBranches):
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {
         "input": ("fused", "per_modality"),
         "dimensions": ("3d", "2d"),
@@ -41,8 +38,6 @@ class CrossTeaching(TwoBranches):
         "predict_with": ("cnn", "transformer", "mean"),
     }
     at_prediction = ("predict_with",)
-    needs_pairs = True
-    uses_unlabelled = True
 
     def learn(
         self, learner: nn.Module, labelled: Batch, unlabelled: Batch | None, clock: Clock

@@ -27,7 +27,6 @@ class DecSeg(SemiSupervised):
     name = "decseg"
     title = "DEC-Seg (re-implementation from released code)"
     source = "arXiv 2312.16039, doi 10.1016/j.patcog.2024.110962; taozh2017/DECSeg@60b41d1"
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -49,8 +48,6 @@ class DecSeg(SemiSupervised):
         "supervised_only": {"unlabelled": False},
         "slices": {"dimensions": "2d"},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {
         "input": ("fused", "per_modality"),
         "dimensions": ("3d", "2d"),
@@ -58,8 +55,6 @@ class DecSeg(SemiSupervised):
         "image_resize": ("linear", "nearest"),
         "generator": ("half", "full"),
     }
-    needs_pairs = True
-    uses_unlabelled = True
 
     def set_up(self) -> None:
         """Slices or volumes; which networks unlabelled crops need."""

@@ -23,7 +23,6 @@ class FixMatch(SemiSupervised):
     name = "fixmatch"
     title = "FixMatch (re-implementation from released code)"
     source = "arXiv 2001.07685; google-research/fixmatch@d4985a1; HiLab-git/SSL4MIS@06df604"
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -54,15 +53,11 @@ class FixMatch(SemiSupervised):
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {
         "input": ("fused", "per_modality"),
         "confidence": ("probability", "relative"),
         "lowconf": ("ignore", "class0"),
     }
-    needs_pairs = True
-    uses_unlabelled = True
 
     def set_up(self) -> None:
         """Passes: weak and strong view, and the strong view of labelled crops where that is wanted."""

@@ -24,7 +24,6 @@ class MCNetPlus(SemiSupervised):
     name = "mcnet_plus"
     title = "MC-Net+ (re-implementation from released code)"
     source = "arXiv 2109.09960; ycwu1997/MC-Net@fee453c, train_mcnet_3d.py, mcnet3d_v2"
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -46,15 +45,11 @@ class MCNetPlus(SemiSupervised):
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {
         "input": ("fused", "per_modality"),
         "supervision": ("dice_ce", "dice"),
         "sharpen_norm": ("renormalise", "elementwise"),
     }
-    needs_pairs = True
-    uses_unlabelled = True
 
     def learner(self, modalities: tuple[str, ...]) -> nn.Module:
         """Encoder and first decoder (initial weights of the supervised baseline) and two more decoders."""

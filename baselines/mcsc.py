@@ -29,7 +29,6 @@ class Mcsc(TwoBranches):
     name = "mcsc"
     title = "MCSC (re-implementation from released code)"
     source = "Liu et al., BMVC 2023, arXiv 2306.14293; kathyliu579/MCSC@0fe180e"
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -57,8 +56,6 @@ class Mcsc(TwoBranches):
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {
         "input": ("fused", "per_modality"),
         "dimensions": ("3d", "2d"),
@@ -68,8 +65,6 @@ class Mcsc(TwoBranches):
         "predict_with": ("cnn", "transformer", "mean"),
     }
     at_prediction = ("predict_with",)
-    needs_pairs = True
-    uses_unlabelled = True
 
     def learner(self, modalities: tuple[str, ...]) -> nn.Module:
         """The two networks, and a projector for each of two scales."""

@@ -18,7 +18,6 @@ class MeanTeacher(TeacherStudent):
     name = "mean_teacher"
     title = "Mean Teacher (re-implementation from released code)"
     source = "arXiv 1703.01780; HiLab-git/SSL4MIS@06df604, train_mean_teacher_3D.py"
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -35,12 +34,8 @@ class MeanTeacher(TeacherStudent):
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {"input": ("fused", "per_modality"), "predict_with": ("student", "teacher")}
     at_prediction = ("predict_with",)
-    needs_pairs = True
-    uses_unlabelled = True
     passes_unlabelled = 2.0  # student and teacher
 
     def learn(

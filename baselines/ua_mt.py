@@ -19,7 +19,6 @@ class UaMt(TeacherStudent):
     name = "ua_mt"
     title = "UA-MT (re-implementation from released code)"
     source = "arXiv 1907.07034; yulequan/UA-MT@88ed29a, train_LA_meanteacher_certainty_unlabel.py"
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -40,16 +39,12 @@ class UaMt(TeacherStudent):
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {
         "input": ("fused", "per_modality"),
         "class_constant": ("C", "binary"),
         "predict_with": ("student", "teacher"),
     }
     at_prediction = ("predict_with",)
-    needs_pairs = True
-    uses_unlabelled = True
 
     def set_up(self) -> None:
         """Unlabelled crops pass the student once, the teacher once as target and then for its certainty."""

@@ -24,7 +24,6 @@ class UniMatch(SemiSupervised):
     name = "unimatch"
     title = "UniMatch (re-implementation from released code)"
     source = "arXiv 2208.09910; LiheYoung/UniMatch@0324f3d, more-scenarios/medical"
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -49,11 +48,7 @@ class UniMatch(SemiSupervised):
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {"input": ("fused", "per_modality")}
-    needs_pairs = True
-    uses_unlabelled = True
     passes_unlabelled = 4.0  # weak view, the same with perturbed features, two strong views
 
     def set_up(self) -> None:

@@ -24,7 +24,6 @@ class Urpc(SemiSupervised):
     source = (
         "arXiv 2012.07042; HiLab-git/SSL4MIS@06df604, train_uncertainty_rectified_pyramid_consistency_3D.py"
     )
-    adapter = "heads"
     presets = {
         "paper": {
             "input": "fused",
@@ -40,12 +39,8 @@ class Urpc(SemiSupervised):
         "per_modality": {"input": "per_modality"},
         "supervised_only": {"unlabelled": False},
     }
-    preset_adapters = {"per_modality": "native"}
-    without_pairs = ("per_modality",)
     choices = {"input": ("fused", "per_modality"), "predict_with": ("finest", "mean")}
     at_prediction = ("predict_with",)
-    needs_pairs = True
-    uses_unlabelled = True
 
     def learner(self, modalities: tuple[str, ...]) -> nn.Module:
         """The suite's U-Net with initial weights of the supervised baseline, and more heads."""

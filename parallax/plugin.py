@@ -1,7 +1,8 @@
 """Discovery of plug-ins: what lies under datasets/, methods/ and baselines/, read without running it.
 
 A file is a plug-in when it defines a class whose `name` equals the name of the file. Its class attributes are
-literals, so they are read from the syntax tree; the file itself runs only when it is loaded by name.
+literals, so they are read from the syntax tree, with those of its base classes in `parallax` behind them; the
+file itself runs only when it is loaded by name.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -216,7 +218,7 @@ def _read_card(kind: type[Any], path: Path) -> Any:
         raise _broken(path, f"valid Python, line {error.lineno} is not", str(error.msg)) from error
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
-            values = _literals(node)
+            values = _inherited(tree, node) | _literals(node)
             if values.get("name") == path.stem:
                 known = {key: value for key, value in values.items() if key in kind.__dataclass_fields__}
                 if known.get("presets"):
@@ -226,6 +228,29 @@ def _read_card(kind: type[Any], path: Path) -> Any:
                 except TypeError as error:
                     raise _broken(path, "class attributes name, title and source", str(error)) from error
     raise _broken(path, f"a class with the literal attribute name = {path.stem!r}", "no such class")
+
+
+def _inherited(tree: ast.Module, node: ast.ClassDef) -> dict[str, Any]:
+    """Literals of the base classes that the file imports from `parallax`, the nearer ones first in line."""
+    modules = {
+        alias.name: statement.module
+        for statement in tree.body
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("parallax.")
+        for alias in statement.names
+    }
+    values: dict[str, Any] = {}
+    for base in reversed(node.bases):
+        if isinstance(base, ast.Name) and base.id in modules:
+            values |= _literals_of_class(str(modules[base.id]), base.id)
+    return values
+
+
+@cache
+def _literals_of_class(module: str, name: str) -> dict[str, Any]:
+    path = plugin_root().joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    return _inherited(tree, found[0]) | _literals(found[0]) if found else {}
 
 
 def _literals(node: ast.ClassDef) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Plug-ins are found by file and read without being run."""
 
+from dataclasses import fields
+
 import pytest
 
 from parallax.errors import ConfigError, PluginError
@@ -31,6 +33,28 @@ def test_card_is_read_without_running_the_file(root):
     assert (card.title, card.adapter, card.presets) == ("Mine", "heads", {"paper": {"weight": 0.5}})
     with pytest.raises(ZeroDivisionError):
         load_method("mine", root)
+
+
+def test_base_classes_of_the_engine_speak_too_and_are_not_run_either(root):
+    text = "from parallax.learn.teacher import TeacherStudent\n" + GOOD.replace(
+        "Mine:", "Mine(TeacherStudent):"
+    )
+    (root / "baselines" / "mine.py").write_text(text)
+    card = method_cards(root)["mine"]
+    assert card.needs_pairs
+    assert card.without_pairs == ("per_modality",)
+    assert card.adapter == "heads"
+    (root / "baselines" / "mine.py").write_text(text.replace('adapter = "heads"', 'adapter = "native"'))
+    assert method_cards(root)["mine"].adapter == "native", "what the file says comes first"
+
+
+@pytest.mark.parametrize("card", method_cards().values(), ids=lambda card: card.name)
+def test_a_card_says_what_the_class_says(card):
+    kind = load_method(card.name)
+    declared = [f.name for f in fields(card) if f.name not in ("path", "class_name", "presets")]
+    assert {name: getattr(card, name) for name in declared if hasattr(kind, name)} == {
+        name: getattr(kind, name) for name in declared if hasattr(kind, name)
+    }
 
 
 def test_misspelt_name_gets_the_nearest_one(root):

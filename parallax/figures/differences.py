@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from parallax.figures.curves import PALETTE, style_file
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ACROSS = 4  # panels side by side
+_LONGEST = 36  # characters of a name in a line
+_NAME_WIDTH = 0.065  # inches for a character of a name
 _BETTER, _WORSE, _OPEN = PALETTE[1], PALETTE[2], "#8a8a8a"
 
 
@@ -41,7 +44,8 @@ def draw_differences(
     across = min(len(shown), _ACROSS)
     down = math.ceil(len(shown) / across)
     with matplotlib.style.context(style_file()):
-        size = (1.9 + 1.75 * across, down * (1.05 + 0.2 * len(names)))
+        beside = _NAME_WIDTH * max(len(line) for name in names.values() for line in name.split("\n"))
+        size = (beside + 0.4 + 1.75 * across, down * (1.05 + 0.2 * len(names)))
         figure = Figure(figsize=size)
         panels = figure.subplots(down, across, sharey=True, sharex=True, squeeze=False)
         for panel, one in zip(panels.flat, shown, strict=False):
@@ -62,7 +66,7 @@ def _names(
     """Every compared method with its name, from top to bottom."""
     compared = {contender_of(row) for one in found for row in one.rows}
     ordered = [line for line in in_order(lines, context) if contender_of(line) in compared]
-    return {contender_of(line): label(line, context) for line in ordered}
+    return {contender_of(line): fill(label(line, context), _LONGEST) for line in ordered}
 
 
 def _title(one: Comparisons, lines: Sequence[Line]) -> str:

@@ -28,7 +28,8 @@ class Cost:
 class Method(ABC):
     """A segmentation method. Subclass it (or `NetworkMethod`) in one file; the file is found by its presence.
 
-    Class attributes are read from the source **without running it**, so each must be a literal:
+    Class attributes are read from the source **without running it**, so each must be a literal, here or in
+    a base class in `parallax`:
 
     Attributes:
         name: id of the method, equal to the name of its file.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -89,6 +89,22 @@ def _doubling(n: int, like: Tensor) -> Tensor:
     return matrix
 
 
+def decoder_levels(
+    upsample: Iterable[nn.Module], fuse: Iterable[nn.Module], skips: Sequence[Tensor]
+) -> list[Tensor]:
+    """Features of the decoder of a U-Net, coarse to fine: enlarge, put the skip beside it, fuse.
+
+    Args:
+        upsample: enlarge the features of a level to the size of the next finer one; coarse to fine.
+        fuse: take these with the skip of that level behind them (channels).
+        skips: features of the encoder, fine to coarse; the last is the bottleneck.
+    """
+    features = [skips[-1]]
+    for enlarge, merge, skip in zip(upsample, fuse, reversed(skips[:-1]), strict=True):
+        features.append(merge(torch.cat((enlarge(features[-1]), skip), dim=1)))
+    return features
+
+
 class UNet(nn.Module):
     """U-Net with a strided stem, which keeps the finest level at half resolution (affordable on a CPU).
 
@@ -144,10 +160,7 @@ class UNet(nn.Module):
 
     def levels(self, skips: Sequence[Tensor]) -> list[Tensor]:
         """Features of the decoder from coarse to fine; the first are those of the bottleneck."""
-        features = [skips[-1]]
-        for upsample, fuse, skip in zip(self.upsample, self.fuse, reversed(skips[:-1]), strict=True):
-            features.append(fuse(torch.cat((upsample(features[-1]), skip), dim=1)))
-        return features
+        return decoder_levels(self.upsample, self.fuse, skips)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits [B, out_channels, X, Y, Z] of an image [B, in_channels, X, Y, Z]."""

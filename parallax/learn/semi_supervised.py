@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,11 @@ class SemiSupervised(NetworkMethod):
     `supervised_only` ({"unlabelled": False}), which equals `lambda_max` = 0 bit for bit.
     """
 
+    adapter = "heads"
+    preset_adapters: ClassVar[Mapping[str, str]] = {"per_modality": "native"}
+    without_pairs = ("per_modality",)
+    needs_pairs = True
+    uses_unlabelled = True
     passes_labelled: float = 1.0  # networks that a learner applies to the labelled crops of a step
     passes_unlabelled: float = 1.0  # networks that it applies to the unlabelled ones
 

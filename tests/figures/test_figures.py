@@ -142,3 +142,11 @@ def test_differences_have_a_panel_per_condition_and_a_row_per_method():
 def test_differences_of_too_few_cases_are_not_drawn():
     lines, found = compared(cases=4)
     assert draw_differences(found, lines, CONTEXT) is None
+
+
+def test_long_names_leave_the_panels_their_width():
+    name = "a method whose name says at great length what it does and where it comes from"
+    rows = [*method_rows("nnunet", 0.7, cases=8), *method_rows(name, 0.8, cases=8)]
+    table = to_frame(rows)
+    figure, _ = draw_differences(compare(table, CONTEXT), summarise(table), CONTEXT)
+    assert figure.axes[0].get_position().width * figure.get_figwidth() > 1.2  # inches

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
-from toy import toy_task, toy_view
+from toy import toy_batches, toy_task, toy_view
 
 from parallax.case import Budget
+from parallax.learn import pseudo
+from parallax.learn.network_method import Clock
 from parallax.learn.semi_supervised import SemiSupervised
 from parallax.learn.teacher import TeacherStudent
 from parallax.plugin import load_method, method_cards
@@ -84,3 +88,33 @@ def test_one_modality_starts_from_the_weights_of_supervised(card):
     task = toy_task(1, 3)
     method = load_method(card.name)(task, BUDGET, switches=card.presets["paper"], seed=5)
     assert method.initial(task.modality_names) == f"unet/{task.modality_names[0]}"
+
+
+#: In these all that is compared learns: nothing is a target.
+NO_TARGETS = {"urpc", "decseg"}
+
+
+def test_what_unlabelled_images_are_taught_carries_no_gradient(card, monkeypatch):
+    """Of every pseudo-label, sharpened answer and teacher that a late step asks for."""
+    made = []
+
+    def spied(make):
+        def spy(*args, **kwargs):
+            made.append(make(*args, **kwargs))
+            return made[-1]
+
+        return spy
+
+    method = load_method(card.name)(TASK, BUDGET, switches=card.presets["paper"], seed=5)
+    for make in (pseudo.hard_labels, pseudo.largest_components, pseudo.sharpened):
+        for module in [m for name, m in sys.modules.items() if name.startswith("parallax")]:
+            if getattr(module, make.__name__, None) is make:
+                monkeypatch.setattr(module, make.__name__, spied(make))
+    net = method.build().train()
+    for name, part in net.named_modules():
+        if name.endswith("teacher"):
+            part.register_forward_hook(lambda _, __, answer: made.append(answer))
+    labelled, bare = toy_batches(toy_view(TASK, size=BUDGET.patch))
+    method.loss(net, labelled, bare, Clock(3, 4, 5))
+    assert bool(made) is (card.name not in NO_TARGETS)
+    assert not any(target.requires_grad for target in made)

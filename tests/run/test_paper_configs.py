@@ -13,6 +13,7 @@ from parallax.errors import ConfigError
 from parallax.perturb.labels import label_subsets
 from parallax.plugin import method_cards, plugin_root
 from parallax.run.config import resolve
+from parallax.run.plan import expand_methods
 from parallax.run.setup import read_setup
 
 FOLDER = plugin_root() / "config" / "paper"
@@ -84,8 +85,9 @@ def test_without_data_the_folder_is_named(name):
 def test_every_experiment_has_both_presets_and_every_method_with_every_control(path):
     config = resolve(yaml.safe_load(path.read_text()), path)
     assert config.experiment is not None
-    assert {"cmc", "cmc:released"} <= set(config.methods)
-    assert {name.partition(":")[0] for name in config.methods} == set(method_cards())
+    cards = method_cards()
+    pairs = {(card.name, preset) for card, preset in expand_methods(config.methods, cards)}
+    assert {(name, "paper") for name in cards} | {("cmc", "released")} <= pairs
     assert set(config.seeds) == {0, 1, 2}
 
 

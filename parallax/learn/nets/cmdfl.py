@@ -90,11 +90,8 @@ class SuiteUNet(UNet):
 
     def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The last two decoder maps: at quarter size and at half size."""
-        skips = self.encode(x)
-        found = [skips[-1]]
-        for upsample, fuse, skip in zip(self.upsample, self.fuse, skips[-2::-1], strict=True):
-            found.append(fuse(torch.cat((upsample(found[-1]), skip), dim=1)))
-        return found[-2], found[-1]
+        coarser, finest = self.levels(self.encode(x))[-2:]
+        return coarser, finest
 
 
 class PublishedCritic(nn.Module):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from parallax.learn.networks import favour_background, he_initialise, score_head
+from parallax.learn.networks import decoder_levels, favour_background, he_initialise, score_head
 
 MOST_CHANNELS = 64  # that leave an aggregation or a fusion
 DROPOUT = (0.05, 0.1, 0.2, 0.3, 0.5)  # of a generator, fine to coarse; further levels as the last one
@@ -151,12 +151,7 @@ class Decoder(nn.Module):
 
     def forward(self, bottom: Tensor, skips: Sequence[Tensor]) -> list[Tensor]:
         """Features of all levels, fine to coarse; the last is `bottom` itself."""
-        found = [bottom]
-        for upsample, fuse, skip in zip(
-            reversed(self.upsample), reversed(self.fuse), reversed(skips), strict=True
-        ):
-            found.append(fuse(torch.cat([upsample(found[-1]), skip], dim=1)))
-        return found[::-1]
+        return decoder_levels(reversed(self.upsample), reversed(self.fuse), [*skips, bottom])[::-1]
 
 
 class DualScaleFusion(nn.Module):

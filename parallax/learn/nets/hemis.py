@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from parallax.learn.availability import where_available
 from parallax.learn.fusion import without_absent
-from parallax.learn.networks import TrilinearUpsample, favour_background, he_initialise, score_head
+from parallax.learn.networks import (
+    TrilinearUpsample,
+    decoder_levels,
+    favour_background,
+    he_initialise,
+    score_head,
+)
 
 # Of ReubenDo/U-HVED@1d293a8, extensions/u_hemis/u_hemis_net.py; the slope is that of NiftyNet's "leakyrelu".
 PUBLISHED_WIDTHS = (8, 16, 32, 64)
@@ -78,10 +84,7 @@ class SuiteDecoder(nn.Module):
 
     def forward(self, skips: Sequence[Tensor]) -> Tensor:
         """Scores at full resolution from moments [B, 2 * widths[i], ...], fine to coarse."""
-        x = skips[-1]
-        for upsample, fuse, skip in zip(self.upsample[::-1], self.fuse[::-1], skips[-2::-1], strict=True):
-            x = fuse(torch.cat((upsample(x), skip), dim=1))
-        scores: Tensor = self.head(x)
+        scores: Tensor = self.head(decoder_levels(self.upsample[::-1], self.fuse[::-1], skips)[-1])
         return scores
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from parallax.learn.fusion import without_absent
 from parallax.learn.nets.pyramids import ResidualPyramid
 from parallax.learn.nets.tokens import GridPositions, to_map, to_tokens
-from parallax.learn.networks import TrilinearUpsample, UNet, favour_background, he_initialise
+from parallax.learn.networks import TrilinearUpsample, UNet, decoder_levels, favour_background, he_initialise
 
 
 @dataclass(frozen=True)
@@ -202,10 +202,7 @@ class SuiteDecoder(nn.Module):
 
     def forward(self, skips: Sequence[Tensor]) -> list[Tensor]:
         """Features from coarse to fine; the first is the last of `skips`."""
-        features = [skips[-1]]
-        for upsample, fuse, skip in zip(self.upsample, self.fuse, reversed(skips[:-1]), strict=True):
-            features.append(fuse(torch.cat((upsample(features[-1]), skip), dim=1)))
-        return features
+        return decoder_levels(self.upsample, self.fuse, skips)
 
 
 class PublishedEncoder(ResidualPyramid):
