@@ -30,6 +30,7 @@ onstart:
             SETUP,
             jobs_at_a_time(),
             [CELL.format(**job.wildcards) for job in waiting],
+            GPUS,
         )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from parallax.case import IGNORE
 from parallax.learn.fusion import half_dice_ce
 from parallax.learn.loss_forms import dice_ssl4mis, over_heads
+from parallax.learn.losses import softmax_ce
 from parallax.learn.network_method import Batch, Clock
 from parallax.learn.pseudo import cross_entropy, entropy, hard_labels
 from parallax.learn.semi_supervised import SemiSupervised
@@ -144,4 +144,4 @@ def complementary_loss(weak: Tensor, strong: Tensor) -> Tensor:
     p = strong.float().softmax(dim=1)
     over_voxels = p.flatten(2) / p.flatten(2).sum(dim=2, keepdim=True).clamp_min(1e-30)
     spread = entropy(over_voxels, dim=2, floor=1e-12).mean() / math.log(over_voxels.shape[2])
-    return (1.0 - spread).square() * F.cross_entropy(1.0 - p, weak.detach().argmin(dim=1))
+    return (1.0 - spread).square() * softmax_ce(1.0 - p, weak.detach().argmin(dim=1))

@@ -251,6 +251,8 @@ class Budget:
         augment: whether crops are augmented (intensity, flips that keep anatomy apart are off).
         checkpoint_every_s: seconds between scratch checkpoints.
         precision: `float32` or `bfloat16` (autocast).
+        deterministic: whether a GPU takes only kernels that give the same bits each time: slower, and a
+            method that needs an operation without such a kernel fails. A CPU does so in any case.
         nnunet_steps: optimiser steps of nnU-Net, whose full-resolution network costs more a step;
             None means `steps`.
         nnunet_spacing: factor by which nnU-Net's grid is coarser than it would choose.
@@ -265,5 +267,6 @@ class Budget:
     augment: bool = True
     checkpoint_every_s: float = 20.0
     precision: str = "float32"
+    deterministic: bool = False
     nnunet_steps: int | None = None
     nnunet_spacing: float = 1.0

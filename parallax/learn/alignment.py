@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from parallax.learn.consistency import cosines
+from parallax.learn.losses import softmax_ce
 
 
 def global_alignment(a: Tensor, b: Tensor, temperature: float = 0.07) -> Tensor:
@@ -45,4 +45,4 @@ def local_alignment(a: Tensor, b: Tensor, temperature: float = 0.1) -> Tensor:
 def _both_ways(logits: Tensor) -> Tensor:
     """Cross-entropy of logits [N, n, n] whose diagonal is right, by rows and by columns."""
     own = torch.arange(logits.shape[1], device=logits.device).expand(len(logits), -1)
-    return 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.transpose(1, 2), own))
+    return 0.5 * (softmax_ce(logits, own) + softmax_ce(logits.transpose(1, 2), own))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from parallax.case import IGNORE
 from parallax.errors import ConfigError
+from parallax.learn.losses import softmax_ce
 from parallax.learn.schedule import gaussian_ramp
 
 Measure = Callable[[Tensor, Tensor], Tensor]
@@ -33,7 +34,7 @@ def channel_infonce(a: Tensor, b: Tensor, temperature: float = 0.5, value: str =
     logits = cosines(a.flatten(2).float(), b.flatten(2).float(), value) / temperature
     items, channels = logits.shape[:2]
     same = torch.arange(channels, device=logits.device).expand(items, channels)
-    return 0.5 * (F.cross_entropy(logits, same) + F.cross_entropy(logits.transpose(1, 2), same))
+    return 0.5 * (softmax_ce(logits, same) + softmax_ce(logits.transpose(1, 2), same))
 
 
 def memory_rows_ntxent(a: Tensor, b: Tensor, temperature: float = 0.5, value: str = "exact") -> Tensor:
@@ -49,7 +50,7 @@ def memory_rows_ntxent(a: Tensor, b: Tensor, temperature: float = 0.5, value: st
     own = torch.eye(rows.shape[1], dtype=torch.bool, device=rows.device)
     logits = logits.masked_fill(own, -torch.inf)
     partner = torch.arange(rows.shape[1], device=rows.device).roll(rows.shape[1] // 2)
-    return F.cross_entropy(logits, partner.expand(items, -1))
+    return softmax_ce(logits, partner.expand(items, -1))
 
 
 def cosines(a: Tensor, b: Tensor, value: str = "exact", limit_mib: float = 1024.0) -> Tensor:
@@ -168,4 +169,4 @@ def squared_dice_ce(logits: Tensor, label: Tensor) -> Tensor:
     guess = (logits.softmax(1) * known).flatten(2)
     truth = truth.to(guess.dtype).flatten(2)
     overlap, size = (guess * truth).sum(2), (guess * guess).sum(2) + (truth * truth).sum(2)
-    return (1.0 - 2.0 * overlap / (size + 1e-6)).mean() + F.cross_entropy(logits, label, ignore_index=IGNORE)
+    return (1.0 - 2.0 * overlap / (size + 1e-6)).mean() + softmax_ce(logits, label, ignore=IGNORE)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import torch
 
 
-def prepare_torch(device: str, threads: int) -> str:
-    """Limit the threads of this process; returns the device, with `auto` resolved to `cuda` or `cpu`."""
+def prepare_torch(device: str, threads: int, *, deterministic: bool = False) -> str:
+    """Limit the threads of this process; returns the device, with `auto` resolved to `cuda` or `cpu`.
+
+    `deterministic` asks for kernels whose bits are the same in every run; an operation that has none on a GPU
+    raises `RuntimeError` and names itself. On a CPU the bits are the same in any case.
+    Source: https://docs.pytorch.org/docs/stable/notes/randomness.html
+    """
     torch.set_num_threads(threads)
+    if deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = (
+            ":4096:8"  # read when cuBLAS starts, so before anything is sent
+        )
+        torch.backends.cudnn.benchmark = False  # it picks kernels by stopwatch
+        torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(deterministic)
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device

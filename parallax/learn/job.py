@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,11 @@ from parallax.data.store import (
 )
 from parallax.data.volumes import write_volume
 from parallax.learn.method import Cost, Method
+from parallax.learn.room import Room, packed, retried, with_notes
 from parallax.plugin import load_method, method_card
 
+#: Gives a run its part of a device, for as long as the process lives; None where nobody shares one.
+Lender = Callable[[], Room | None]
 OK: Mapping[str, str] = {"status": "ok", "reason": ""}
 
 
@@ -56,12 +61,22 @@ class Job:
             device="cpu" if card.control else self._device(),
         )
 
+    def noting(self, notes: list[str]) -> Callable[[str], None]:
+        """A function that keeps a note in `notes` and prints it, for the log and from there the terminal."""
+
+        def note(text: str) -> None:
+            notes.append(text)
+            sys.stderr.write(f"GPU memory: {self.method}, seed {self.seed}: {text}\n")
+            sys.stderr.flush()
+
+        return note
+
     def _device(self) -> str:
         from parallax.learn.device import (
             prepare_torch,
         )  # controls need no torch, and its import takes a second
 
-        return prepare_torch(self.device, self.threads)
+        return prepare_torch(self.device, self.threads, deterministic=self.budget.deterministic)
 
 
 def read_budget(text: str) -> Budget:
@@ -71,18 +86,35 @@ def read_budget(text: str) -> Budget:
     return Budget(**arguments)
 
 
-def train_job(job: Job, view_folder: Path, scratch: Path, model: Path, cost: Path, status: Path) -> None:
+def train_job(
+    job: Job,
+    view_folder: Path,
+    scratch: Path,
+    model: Path,
+    cost: Path,
+    status: Path,
+    lend: Lender = lambda: None,
+) -> None:
     """Fit and save. Where the method raises, `model` is left empty and `status` says why.
 
-    Interrupts (Ctrl-C, SIGTERM) are not results: they end the process, and the next call resumes.
+    Interrupts (Ctrl-C, SIGTERM) are not results: they end the process, and the next call resumes. A run
+    whose device has no memory left goes on with more room; `out_of_memory` in the status says so.
     """
     view = load_train_view(view_folder)
     spent = Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")
     outcome: Mapping[str, str] = OK
+    notes: list[str] = []
+
+    def fit() -> tuple[Method, Cost]:
+        method = job.make(view.task)
+        return method, method.fit(view, scratch)
+
+    # In this order: a run that waits for another process of the same run holds no part of a device meanwhile.
     with _alone(scratch):
+        room = lend()
         try:
-            method = job.make(view.task)
-            spent = method.fit(view, scratch)
+            method, spent = retried(fit, room, job.noting(notes))
+            spent = replace(spent, device=packed(spent.device, room))
             with fresh_folder(model) as folder:  # opened late: a kill during training leaves nothing behind
                 method.save(folder)
         except Exception as error:
@@ -90,7 +122,7 @@ def train_job(job: Job, view_folder: Path, scratch: Path, model: Path, cost: Pat
             with fresh_folder(model):
                 pass
     write_json(asdict(spent), cost)
-    write_json(outcome, status)
+    write_json(with_notes(outcome, notes, "out_of_memory"), status)
     if outcome is OK:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -112,6 +144,7 @@ def predict_job(
     predict_status: Path,
     *,
     every_subset: bool = False,
+    lend: Lender = lambda: None,
 ) -> None:
     """Load and segment every test case; where training or prediction fails, `out` is left empty.
 
@@ -120,29 +153,36 @@ def predict_job(
     """
     trained: Mapping[str, Any] = read_json(status)
     with_truth = method_card(job.method).needs_truth
+    room = lend() if trained["status"] == "ok" else None
     with fresh_folder(out) as folder:
-        outcome = _predict(job, load_test_views(data, with_truth), model, folder, trained)
+        outcome = _predict(job, lambda: load_test_views(data, with_truth), model, folder, trained, room)
         subsets = {}
         for given in modality_subsets(data) if every_subset else ():
-            name, views = "+".join(given), load_reduced_views(data, given, with_truth)
-            subsets[name] = _predict(job, views, model, folder / name, trained)
+            name, views = "+".join(given), partial(load_reduced_views, data, given, with_truth)
+            subsets[name] = _predict(job, views, model, folder / name, trained, room)
     write_json(outcome | ({"subsets": subsets} if subsets else {}), predict_status)
 
 
 def _predict(
-    job: Job, views: Iterator[TestView], model: Path, folder: Path, trained: Mapping[str, Any]
+    job: Job,
+    views: Callable[[], Iterator[TestView]],
+    model: Path,
+    folder: Path,
+    trained: Mapping[str, Any],
+    room: Room | None,
 ) -> dict[str, Any]:
     outcome: Mapping[str, Any] = trained
     seconds: dict[str, float] = {}
+    notes: list[str] = []
     folder.mkdir(exist_ok=True)
     if outcome["status"] == "ok":
         try:
-            seconds = _predict_all(job, views, model, folder)
+            seconds = retried(lambda: _predict_all(job, views(), model, folder), room, job.noting(notes))
         except Exception as error:
             outcome = _failed(error)
             shutil.rmtree(folder)
             folder.mkdir()
-    return {**outcome, "predict_s": seconds}
+    return {**with_notes(outcome, notes, "out_of_memory_predicting"), "predict_s": seconds}
 
 
 def _predict_all(job: Job, views: Iterator[TestView], model: Path, folder: Path) -> dict[str, float]:

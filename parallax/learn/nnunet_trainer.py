@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,9 +163,11 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no type
                 layer.bias[0] = BACKGROUND_LOGIT
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        if self.settings.precision == "bfloat16" and self.device.type == "cpu":
+        if self.settings.precision != "bfloat16":
+            return contextlib.nullcontext()
+        if self.device.type == "cpu":
             return torch.autocast("cpu", dtype=torch.bfloat16)
-        return contextlib.nullcontext()  # on a GPU nnU-Net autocasts by itself
+        return autocast_in(self.device.type, torch.bfloat16)
 
     def _seed(self, stream: object) -> None:
         seed = stable_seed(self.settings.seed, "nnunet", stream)
@@ -199,6 +201,20 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no type
     def train_s(self) -> float:
         """Seconds spent in training, over all interrupted attempts up to their last checkpoint."""
         return self.spent_s + time.monotonic() - self._started_s
+
+
+@contextlib.contextmanager
+def autocast_in(device: str, precision: torch.dtype) -> Iterator[None]:
+    """Inside, an autocast for this kind of device that names no precision takes this one.
+
+    On a GPU nnU-Net autocasts by itself, to PyTorch's default there, which is float16.
+    """
+    before = torch.get_autocast_dtype(device)
+    torch.set_autocast_dtype(device, precision)
+    try:
+        yield
+    finally:
+        torch.set_autocast_dtype(device, before)
 
 
 class _NoSchedule:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from parallax.case import IGNORE
 from parallax.data.components import beside_largest
+from parallax.learn.losses import softmax_ce
 
 
 def hard_labels(
@@ -114,4 +114,4 @@ def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """Mean over known voxels; logits [B, K, C, ...], label [B, K, ...]; 0 where no voxel is known."""
     if not bool((label != IGNORE).any()):
         return logits.sum() * 0.0
-    return F.cross_entropy(logits.flatten(0, 1).float(), label.flatten(0, 1), ignore_index=IGNORE)
+    return softmax_ce(logits.flatten(0, 1).float(), label.flatten(0, 1), ignore=IGNORE)

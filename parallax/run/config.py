@@ -32,6 +32,7 @@ class BudgetConfig(_Strict):
     augment: bool | None = None
     checkpoint_every_s: float | None = Field(None, gt=0)
     precision: str | None = Field(None, pattern="^(float32|bfloat16)$")
+    deterministic: bool | None = None
     nnunet_steps: int | None = Field(None, ge=1)
     nnunet_spacing: float | None = Field(None, ge=1)
 

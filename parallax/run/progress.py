@@ -15,7 +15,7 @@ _CONTROL_S = 1.0  # what trains in less is a control and says nothing of how lon
 def progress_line(root: Path, method: str) -> str:
     """One line for the terminal, from the plan of the run and the cost files of finished runs."""
     plan = json.loads((root / "plan.json").read_text(encoding="utf-8"))
-    paths, cores, waiting = plan["runs"], plan["cores"], set(plan["waiting"])
+    paths, at_once, waiting = plan["runs"], plan["at_once"], set(plan["waiting"])
     since = {path: plan["started"] if path in waiting else 0.0 for path in paths}
     seconds = {path: _train_s(root / "runs" / path / "cost.json", since[path]) for path in paths}
     done = {path: s for path, s in seconds.items() if s is not None}
@@ -23,7 +23,7 @@ def progress_line(root: Path, method: str) -> str:
     line = f"[{len(done)}/{len(paths)} runs] {method} done, {len(left)} left"
     seconds_left = _left_s(done, left)
     if left and seconds_left is not None:
-        line += f", about {math.ceil(seconds_left / cores / 60)} min of training"
+        line += f", about {math.ceil(seconds_left / at_once / 60)} min of training"
     return line
 
 

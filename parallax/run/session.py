@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from parallax.run.devices import Gpus
 from parallax.run.setup import Setup, read_setup
 from parallax.run.terminal import calm
 
 
-def begin(setup: Setup, cores: int, waiting: Sequence[str]) -> None:
+def begin(setup: Setup, cores: int, waiting: Sequence[str], gpus: Gpus) -> None:
     """Take the folder of the run for this process, and write the plan that progress is counted against.
 
-    `waiting` are the paths of the runs that this invocation trains.
+    `waiting` are the paths of the runs that this invocation trains, on `gpus` if there are any.
 
     The lock is the kernel's, so it goes with the process however that ends: a killed run needs no unlocking.
     Exits with status 2 when another invocation works in the same folder.
@@ -31,6 +32,7 @@ def begin(setup: Setup, cores: int, waiting: Sequence[str]) -> None:
         "skipped": setup.skipped(),
         "started": time.time(),
         "cores": cores,
+        "at_once": gpus.at_once(cores),
         "waiting": list(waiting),
     }
     temporary = root / ".plan.json.tmp"
@@ -40,6 +42,8 @@ def begin(setup: Setup, cores: int, waiting: Sequence[str]) -> None:
     print(
         f"Parallax: {len(setup.plan.runs)} runs, {len(setup.plan.skipped)} skipped; folder {root.as_posix()}"
     )
+    if gpus.devices:
+        print(f"  {gpus.line(cores)}")
 
 
 def end(setup: Setup) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,3 +155,16 @@ def test_an_unknown_background_is_nnunets_ignore_label(tmp_path):
     assert description["labels"]["ignore"] == 2
     answer = fitted.predict(case_view((True, False)))
     assert answer.label_maps["CT"].max() <= 1  # it never answers "ignore"
+
+
+@pytest.mark.parametrize(
+    ("precision", "inside"), [("bfloat16", torch.bfloat16), ("float32", torch.float16)]
+)  # nnU-Net's own autocast on a GPU takes PyTorch's default, which is float16
+def test_precision_of_nnunets_own_autocast_on_a_gpu(tmp_path, precision, inside):
+    with nnunet_driver.nnunet_environment(tmp_path):
+        from parallax.learn.nnunet_trainer import BudgetTrainer
+
+        settings = SimpleNamespace(precision=precision)
+        with BudgetTrainer._precision(SimpleNamespace(settings=settings, device=torch.device("cuda"))):
+            assert torch.get_autocast_dtype("cuda") == inside
+    assert torch.get_autocast_dtype("cuda") == torch.float16

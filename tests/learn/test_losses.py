@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from parallax.case import IGNORE
-from parallax.learn.losses import dice_ce, kd, softmax_mse
+from parallax.learn import losses
+from parallax.learn.losses import dice_ce, kd, nll_by_gather, softmax_ce, softmax_mse
 
 
 @pytest.fixture
@@ -134,3 +135,31 @@ def test_softmax_mse_closed_form():
     loss.backward()
     assert loss.item() == pytest.approx(0.0625, abs=1e-6)
     assert teacher.grad is None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_deterministic_form_is_the_same_loss(random_case, weighted):
+    logits, label = random_case
+    label = label.clone()
+    label[0, :2] = IGNORE
+    weights = torch.tensor([0.5, 1.0, 2.0, 4.0]) if weighted else None
+    log_p = F.log_softmax(logits, dim=1)
+    forms = [
+        F.nll_loss(log_p, label, weights, ignore_index=IGNORE),
+        nll_by_gather(log_p, label, weights, IGNORE),
+    ]
+    slopes = [torch.autograd.grad(loss, logits, retain_graph=True)[0] for loss in forms]
+    torch.testing.assert_close(forms[1], forms[0])
+    torch.testing.assert_close(slopes[1], slopes[0])
+
+
+def test_which_form_is_taken(random_case, monkeypatch):
+    logits, label = random_case
+    before, usual = dice_ce(logits, label), softmax_ce(logits, label)
+    assert torch.equal(usual, F.cross_entropy(logits, label))
+    taken = []
+    monkeypatch.setattr(losses, "nll_by_gather", lambda *a: taken.append(nll_by_gather(*a)) or taken[-1])
+    monkeypatch.setattr(losses, "_needs_deterministic_form", lambda x: True)
+    torch.testing.assert_close(dice_ce(logits, label), before)
+    torch.testing.assert_close(softmax_ce(logits, label), usual)
+    assert len(taken) == 2

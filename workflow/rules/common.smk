@@ -9,6 +9,7 @@ from shlex import quote
 
 from parallax.errors import UserError
 from parallax.plugin import plugin_root
+from parallax.run.devices import begin_gpus
 from parallax.run.session import begin, end, failed
 from parallax.run.setup import make_setup
 from parallax.run.source import source_hash
@@ -21,6 +22,7 @@ try:
     SETUP = make_setup(
         config, Path(workflow.configfiles[-1]) if workflow.configfiles else None
     )
+    GPUS = begin_gpus(workflow)
 except UserError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 
@@ -39,12 +41,14 @@ budget_json = cache(SETUP.budget_json)
 switches_json = cache(SETUP.switches_json)
 trained_as = cache(SETUP.trained_as)
 
+# GPUS is a setting of the machine, so it stands here and not among the params: a change of it reruns nothing.
 # Jobs run in the Python of this process and find scripts and results wherever the working directory is.
 # glibc shall keep freed memory: giving each large tensor back to the system and asking for it again costs a
 # training on a CPU 3 to 17 % of its time (page faults). Other systems ignore the two names.
 shell.prefix(
     f"PATH={quote(str(Path(sys.executable).parent))}:$PATH;"
     f" SCRIPTS={quote(SCRIPTS.as_posix())}; ROOT={quote(ROOT)};"
+    f" GPUS={quote(GPUS.options())};"
     " export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4000000000; "
 )
 
@@ -126,6 +130,11 @@ def control_code():
     """Changes when a control does, and so may its band."""
     cards = SETUP.cards.values()
     return digest([source_hash(card.path) for card in cards if card.control])
+
+
+def gpu_of(wildcards):
+    """GPUs, or parts of one, that a job takes; controls train nothing."""
+    return GPUS.per_run if not SETUP.cards[wildcards.method].control else 0
 
 
 def scratch_of(wildcards):

@@ -17,6 +17,7 @@ rule train:
     resources:
         mem_mb=memory_of,
         runtime=runtime_of,
+        gpu=gpu_of,
     params:
         budget=budget_of,
         method_code=method_code,
@@ -28,7 +29,8 @@ rule train:
         'python "$SCRIPTS"/train.py --method {wildcards.method} --switches {params.switches:q}'
         " --seed {wildcards.seed} --view {input.view} --budget {params.budget:q} --model {output.model}"
         " --cost {output.cost} --status {output.status} --scratch {params.scratch} --threads {threads} {params.reuse}"
-        " > {log} 2>&1 && python -m parallax.run.progress $ROOT {wildcards.method}"
+        " $GPUS > {log} 2>&1 && {{ grep -H '^GPU memory' {log} || true; }}"
+        " && python -m parallax.run.progress $ROOT {wildcards.method}"
 
 
 rule predict:
@@ -46,6 +48,7 @@ rule predict:
     threads: 1
     resources:
         mem_mb=3000,
+        gpu=gpu_of,
     params:
         budget=budget_of,
         method_code=method_code,
@@ -56,4 +59,4 @@ rule predict:
         'python "$SCRIPTS"/predict.py --method {wildcards.method} --switches {params.switches:q}'
         " --seed {wildcards.seed} --data {input.data} --model {input.model} --status {input.status}"
         " --budget {params.budget:q} --test-modalities {params.modalities} --out {output.predictions}"
-        " --predict-status {output.status} > {log} 2>&1"
+        " --predict-status {output.status} $GPUS > {log} 2>&1 && {{ grep -H '^GPU memory' {log} || true; }}"

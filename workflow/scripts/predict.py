@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 from parallax.learn.job import Job, predict_job, read_budget
+from parallax.run.leases import leased
 
 
 def main() -> None:
@@ -22,11 +24,15 @@ def main() -> None:
     parser.add_argument("--predict-status", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--devices", type=lambda text: text.split(","), default=[], help="lease one of these")
+    parser.add_argument("--gpu-share", type=int, default=1, help="runs that share a GPU")
     parser.add_argument("--test-modalities", choices=["given", "every"], default="given")
     a = parser.parse_args()
-    job = Job(a.method, a.switches, a.seed, read_budget(a.budget), a.device, a.threads)
+    device = "cuda" if a.devices else a.device
+    job = Job(a.method, a.switches, a.seed, read_budget(a.budget), device, a.threads)
+    lend = partial(leased, a.method, a.devices, a.gpu_share)
     every = a.test_modalities == "every"
-    predict_job(job, a.data, a.model, a.status, a.out, a.predict_status, every_subset=every)
+    predict_job(job, a.data, a.model, a.status, a.out, a.predict_status, every_subset=every, lend=lend)
 
 
 if __name__ == "__main__":

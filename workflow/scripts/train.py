@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 from parallax.learn.job import Job, read_budget, reuse_job, train_job
+from parallax.run.leases import leased
 
 
 def main() -> None:
@@ -23,12 +25,16 @@ def main() -> None:
     parser.add_argument("--reuse", type=Path, help="folder of a run that was trained in the same way")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--devices", type=lambda text: text.split(","), default=[], help="lease one of these")
+    parser.add_argument("--gpu-share", type=int, default=1, help="runs that share a GPU")
     a = parser.parse_args()
     if a.reuse:
         reuse_job(a.reuse, a.model, a.cost, a.status)
         return
-    job = Job(a.method, a.switches, a.seed, read_budget(a.budget), a.device, a.threads)
-    train_job(job, a.view, a.scratch, a.model, a.cost, a.status)
+    device = "cuda" if a.devices else a.device
+    job = Job(a.method, a.switches, a.seed, read_budget(a.budget), device, a.threads)
+    lend = partial(leased, a.method, a.devices, a.gpu_share)
+    train_job(job, a.view, a.scratch, a.model, a.cost, a.status, lend)
 
 
 if __name__ == "__main__":
