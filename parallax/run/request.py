@@ -1,13 +1,18 @@
-"""What a training asks a scheduler for: memory and time, from finished trainings where there are any."""
+"""What a training asks a scheduler for: memory and time, from finished trainings or from the cost model."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from parallax.run.costs import Estimate
+
+# What is asked for where nothing is known: of the memory and time of a training on a GPU.
 _MEM_MIB = 3000
 _RUNTIME_MIN = 240
 _LEAST_MEM_MIB = 1000
@@ -35,21 +40,31 @@ class _Spent:
     peak_memory_mib: float  # of the machine; NaN where it is not known, as with a GPU
 
 
-@cache  # thousands of jobs would look at thousands of files each
-def train_request(root: Path, dataset: str, method: str) -> Request:
+def train_request(
+    root: Path, dataset: str, method: str, expected: Callable[[], Estimate] | None = None
+) -> Request:
     """What to ask for a training of `method` on `dataset`, in the folder `root` of its configuration.
 
-    The most that a finished training of the two took there, with a margin; a fixed guess where none is
-    finished. It is looked up once. Memory of a GPU says nothing of the memory of its machine.
+    The most that a finished training of the two took there, with a margin. Where none is finished: what is
+    `expected` of a run, with the same margin, or a fixed guess where that is None, as on a GPU, of which the
+    cost model knows nothing. Memory of a GPU says nothing of the memory of its machine.
     """
     paths = root.glob(f"runs/{dataset}/*/*/{method}/*/cost.json")
     known = [spent for path in paths if (spent := _read(path)) is not None]
-    if not known:
-        return Request(_MEM_MIB, _RUNTIME_MIN)
-    minutes = math.ceil(max(each.train_s for each in known) * _TIME_MARGIN / 60)
-    memory = [each.peak_memory_mib for each in known if not math.isnan(each.peak_memory_mib)]
-    mem_mib = max(_LEAST_MEM_MIB, math.ceil(max(memory) * _MEM_MARGIN)) if memory else _MEM_MIB
-    return Request(mem_mib, max(_LEAST_RUNTIME_MIN, minutes))
+    if known:
+        memory = [each.peak_memory_mib for each in known if not math.isnan(each.peak_memory_mib)]
+        return _with_margin(max(each.train_s for each in known), max(memory, default=math.nan))
+    if expected is not None:
+        estimate = expected()
+        return _with_margin(estimate.core_s, estimate.memory_mib)
+    return Request(_MEM_MIB, _RUNTIME_MIN)
+
+
+def _with_margin(seconds: float, memory_mib: float) -> Request:
+    minutes = max(_LEAST_RUNTIME_MIN, math.ceil(seconds * _TIME_MARGIN / 60))
+    if math.isnan(memory_mib):
+        return Request(_MEM_MIB, minutes)
+    return Request(max(_LEAST_MEM_MIB, math.ceil(memory_mib * _MEM_MARGIN)), minutes)
 
 
 def _read(path: Path) -> _Spent | None:

@@ -24,7 +24,6 @@ from parallax.perturb.level import read_level
 from parallax.plugin import dataset_cards, load_dataset, method_card, method_cards
 from parallax.run.config import DatasetConfig, RunConfig, SplitConfig
 from parallax.run.plan import Plan, Run, label_draws, make_plan
-from parallax.run.request import Request, train_request
 from parallax.run.resolve import resolve
 from parallax.run.source import source_hash
 
@@ -86,10 +85,6 @@ class Setup:
         """What a folder of labels such as `f010-d0-ct_only` leaves out: name and values of the annotation."""
         name = [*labels.split("-", 2), FULL][2]
         return {"name": name, "values": self.config.annotation(name).model_dump(exclude_none=True)}
-
-    def request(self, dataset: str, method: str) -> Request:
-        """What a training of this method on this dataset asks a scheduler for."""
-        return train_request(Path(self.root), dataset, method)
 
     def label_subsets(self) -> list[str]:
         """Names of all label subsets that the run draws, such as `f010-d0`."""

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from parallax.run.costs import Estimate
 from parallax.run.request import Request, train_request
 
 
@@ -39,6 +40,13 @@ def test_without_a_finished_run_it_is_a_guess(tmp_path, spent):
 def test_memory_that_is_not_the_machines_is_a_guess(tmp_path, spent):
     _finished(tmp_path, "heart/aligned/f100-d0/mkd/paper-s0", train_s=3600.0, **spent)
     assert train_request(tmp_path, "heart", "mkd") == Request(mem_mib=3000, runtime_min=180)
+
+
+def test_where_nothing_is_finished_the_estimate_counts_unless_it_is_of_another_device(tmp_path):
+    estimate = Estimate(core_s=1200.0, memory_mib=4000.0)
+    assert train_request(tmp_path, "heart", "mkd", lambda: estimate) == Request(6000, 60)
+    _finished(tmp_path, "heart/aligned/f100-d0/mkd/paper-s0", train_s=60.0, memory_mib=2000.0)
+    assert train_request(tmp_path, "heart", "mkd", lambda: estimate) == Request(3000, 10)
 
 
 def test_a_quick_training_is_given_time_to_start(tmp_path):

@@ -3,13 +3,15 @@ import gc
 import hashlib
 import json
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from shlex import quote
 
 from parallax.errors import UserError
 from parallax.plugin import plugin_root
+from parallax.run.costs import Estimator, read_cost_model
 from parallax.run.devices import begin_gpus
+from parallax.run.request import train_request
 from parallax.run.session import begin, end, failed
 from parallax.run.setup import make_setup
 from parallax.run.source import source_hash
@@ -34,6 +36,7 @@ ROOT = SETUP.root
 SCRIPTS = plugin_root() / "workflow" / "scripts"
 CELL = "{dataset}/{misalignment}/{labels}/{method}/{preset}-s{seed}"
 RUNS = {run.path: run for run in SETUP.plan.runs}
+COSTS = Estimator(read_cost_model(), SETUP)
 
 # Snakemake asks once per job; the answers depend on much less, and a large grid has tens of thousands of jobs.
 method_hash = cache(SETUP.method_hash)
@@ -142,12 +145,22 @@ def scratch_of(wildcards):
     return f"{ROOT}/scratch/{CELL.format(**wildcards)}/{method_code(wildcards)}"
 
 
+@cache
+def request_of(dataset, method, preset):
+    """Looked up once: thousands of jobs would look at thousands of files each."""
+    on_gpu = GPUS.per_run > 0
+    estimate = None if on_gpu else partial(COSTS.run, dataset, method, preset)
+    return train_request(Path(ROOT), dataset, method, estimate)
+
+
 def memory_of(wildcards, attempt):
-    return SETUP.request(wildcards.dataset, wildcards.method).again(attempt).mem_mib
+    w = wildcards
+    return request_of(w.dataset, w.method, w.preset).again(attempt).mem_mib
 
 
 def runtime_of(wildcards, attempt):
-    return SETUP.request(wildcards.dataset, wildcards.method).again(attempt).runtime_min
+    w = wildcards
+    return request_of(w.dataset, w.method, w.preset).again(attempt).runtime_min
 
 
 def jobs_at_a_time():
