@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -278,6 +279,17 @@ def _check_ids(part: Part, labelled: list[str], unlabelled: list[str]) -> None:
 def _map(path: Path) -> NDArray[Any]:
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
+
+
+def let_go(array: NDArray[Any]) -> None:
+    """Let the system take the pages of a memory-mapped array from this process.
+
+    The next look maps them again, mostly from the file cache. Without this a process holds every case that it
+    has looked at. An array that is not mapped, and a system without `madvise`, are left alone.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _volume_path(folder: Path, kind: str, case_id: str, modality: str) -> Path:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import parallax
 from parallax.case import Budget, Sample, Task, TrainView
+from parallax.data.store import let_go
 from parallax.errors import UserError
 from parallax.learn.batch import Batch
 from parallax.learn.checkpoint import read_checkpoint, write_bytes, write_checkpoint
@@ -229,6 +230,8 @@ def _fingerprint(method: Trainable, view: TrainView) -> str:
         digest.update(np.ascontiguousarray(sample.image[:, x // 2, y // 2]).tobytes())
         if sample.label is not None:
             digest.update(np.ascontiguousarray(sample.label).tobytes())
+            let_go(sample.label)
+        let_go(sample.image)
     return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from parallax.case import IGNORE, Sample
+from parallax.data.store import let_go
 from parallax.learn.augment import augment_intensity
 from parallax.learn.batch import Batch
 
@@ -186,9 +187,22 @@ def _crop(
         if not whole:
             label[[case.usable(k) for k in range(len(case.fill))[modalities]]] = 0
         label[tuple(target)] = case.sample.label[tuple(source)]
+    _let_go(case.sample)
 
 
 def _remember(sample: Sample, patch: tuple[int, int, int], labelled: bool) -> _Case:
+    case = _looked_at(sample, patch, labelled)
+    _let_go(sample)
+    return case
+
+
+def _let_go(sample: Sample) -> None:
+    let_go(sample.image)
+    if sample.label is not None:
+        let_go(sample.label)
+
+
+def _looked_at(sample: Sample, patch: tuple[int, int, int], labelled: bool) -> _Case:
     shape = sample.image.shape[1:]
     fits = any(size <= extent for size, extent in zip(shape, patch, strict=True))
     fill = sample.image.min(axis=(1, 2, 3)) if fits else np.zeros(len(sample.available))

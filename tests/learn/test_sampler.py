@@ -1,6 +1,7 @@
 """Crops: reproducible, in register, on the foreground, padded with background."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,3 +131,27 @@ def test_class_counts():
     samples = cases(2)
     wanted = sum(np.bincount(s.label.ravel(), minlength=3) for s in samples)
     assert sampler(samples).class_counts(3).tolist() == wanted.tolist()
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says which pages are held")
+def test_a_case_that_was_looked_at_does_not_stay_in_memory(tmp_path):
+    sample = toy_sample(toy_task(), "c", (64, 64, 64))
+    mapped = {}
+    for kind in ("image", "label"):
+        np.save(tmp_path / f"{kind}.npy", getattr(sample, kind))
+        mapped[kind] = np.load(tmp_path / f"{kind}.npy", mmap_mode="r")
+    sample = dataclasses.replace(sample, **mapped)
+    assert np.isfinite(sample.image).all()  # every page is touched
+    assert _held_kib(tmp_path / "image.npy") > 1000
+    crops = sampler([sample])
+    for step in range(4):
+        crops.batch(step)
+    assert _held_kib(tmp_path / "image.npy") + _held_kib(tmp_path / "label.npy") == 0
+
+
+def _held_kib(path):
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    for line in lines:
+        if line.endswith(str(path)):
+            return next(int(row.split()[1]) for row in lines if row.startswith("Rss:"))
+    raise AssertionError(f"{path} is not mapped")
