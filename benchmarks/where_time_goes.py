@@ -5,7 +5,7 @@ Usage: `python benchmarks/where_time_goes.py results/quick`.
 Core-seconds by stage, from the benchmark files that Snakemake keeps, the costs that methods report and
 the wall time of the whole run. Start-up is what a process spends before and after its work (interpreter,
 imports, reading, writing); bookkeeping is what is left of cores x wall time: Snakemake itself, and cores
-that waited.
+that waited. Then, by dataset, what the data of a case take beside a training on them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from statistics import mean
 
 STAGES = {
     "data": ("index", "split", "prepare-train", "prepare-test", "misalign-train", "misalign-test", "view"),
@@ -60,6 +61,21 @@ def invocations(root: Path) -> list[dict[str, float]]:
     return parts
 
 
+def data_beside_training(root: Path) -> Iterator[tuple[str, int, float, float, float]]:
+    """Dataset, cases, seconds per case to prepare and to misalign once, and the mean training of a network.
+
+    To prepare a phantom is to generate, write and read it, and to bring it to the common frame.
+    """
+    for folder in sorted(path for path in (root / "benchmarks").iterdir() if path.is_dir()):
+        parts = (root / "data" / folder.name / "prepared").rglob("dataset.json")
+        cases = sum(len(json.loads(path.read_text(encoding="utf-8"))["cases"]) for path in parts)
+        levels = len(list(folder.glob("*/misalign-train.tsv")))
+        prepare_s = sum(_seconds(path) for path in folder.glob("prepare-*.tsv"))
+        misalign_s = sum(_seconds(path) for path in folder.glob("*/misalign-*.tsv"))
+        trained = [s for s in _values(root, f"runs/{folder.name}/**/cost.json", "train_s") if s >= 1.0]
+        yield folder.name, cases, prepare_s / cases, misalign_s / cases / levels, mean(trained)
+
+
 def main() -> None:
     root = Path(sys.argv[1] if len(sys.argv) > 1 else "results/quick")
     rows = stages(root)
@@ -78,6 +94,12 @@ def main() -> None:
         print(f"  {stage:<26}{seconds:>8.0f} s {100 * seconds / total:>6.1f} %")
     overhead = rows["process start-up"] + rows["bookkeeping and waiting"]
     print(f"  start-up and bookkeeping together: {100 * overhead / total:.1f} %")
+    pure = rows["training"] + rows["prediction"] + rows["scoring"]
+    print(f"  cores x wall time over pure training, prediction and scoring: {total / pure:.2f}\n")
+    print("| dataset | cases | prepare (s per case) | misalign (s per case) | one training (s) |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, cases, *seconds in data_beside_training(root):
+        print(f"| {name} | {cases} | {' | '.join(f'{each:.2f}' for each in seconds)} |")
 
 
 if __name__ == "__main__":
