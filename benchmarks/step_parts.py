@@ -7,7 +7,7 @@ Trains on heart phantoms (CT and MR, half of them unlabelled) with the loop of t
 - networks: every outermost call of a module that has weights;
 - losses: what else `loss` of the method does (loss terms, pseudo-labels);
 - backward: `Tensor.backward`;
-- optimiser: `AdamW.step`;
+- optimiser: its `step`;
 - rest: crops, augmentation, moving averages, clipping, checks, the last checkpoint.
 
 Without names: `supervised`, `mean_teacher`, `cmc`. As in a run, keep freed memory (see
@@ -33,6 +33,7 @@ from parallax.case import Budget, Sample, TrainView
 from parallax.data.frame import to_common
 from parallax.learn.device import device_name
 from parallax.learn.loop import train
+from parallax.learn.optimiser import EagerAdamW
 from parallax.plugin import load_dataset, load_method, method_card
 
 PARTS = ("networks", "losses", "backward", "optimiser")
@@ -84,15 +85,15 @@ def _wait(device: str) -> None:
 def measured(method: Any, device: str) -> Iterator[Parts]:
     """Inside, the parts of the training steps of `method` are timed."""
     parts = Parts()
-    kept = nn.Module.__call__, Tensor.backward, torch.optim.AdamW.step
+    kept = nn.Module.__call__, Tensor.backward, EagerAdamW.step
     method.loss = parts.timed("losses", method.loss, device)
     nn.Module.__call__ = parts.timed("networks", kept[0], device)  # type: ignore[method-assign]
     Tensor.backward = parts.timed("backward", kept[1], device)  # type: ignore[method-assign]
-    torch.optim.AdamW.step = parts.timed("optimiser", kept[2], device)  # type: ignore[method-assign]
+    EagerAdamW.step = parts.timed("optimiser", kept[2], device)  # type: ignore[method-assign]
     try:
         yield parts
     finally:
-        nn.Module.__call__, Tensor.backward, torch.optim.AdamW.step = kept  # type: ignore[method-assign]
+        nn.Module.__call__, Tensor.backward, EagerAdamW.step = kept  # type: ignore[method-assign]
 
 
 def print_parts(

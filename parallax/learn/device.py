@@ -17,12 +17,12 @@ def prepare_torch(device: str, threads: int, *, deterministic: bool = False) -> 
     """
     torch.set_num_threads(threads)
     if deterministic:
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = (
-            ":4096:8"  # read when cuBLAS starts, so before anything is sent
-        )
+        # read when cuBLAS starts, so before anything is sent
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.backends.cudnn.benchmark = False  # it picks kernels by stopwatch
         torch.backends.cudnn.deterministic = True
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports PyTorch's compiler
+        torch.use_deterministic_algorithms(deterministic)
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device

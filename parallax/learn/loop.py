@@ -23,8 +23,9 @@ from parallax.learn.checkpoint import read_checkpoint, write_bytes, write_checkp
 from parallax.learn.device import device_name, peak_memory_mib
 from parallax.learn.method import Cost
 from parallax.learn.networks import stable_seed
+from parallax.learn.optimiser import adamw
 from parallax.learn.sampler import CropSampler
-from parallax.learn.schedule import ADAM_BETAS, one_cycle_lr
+from parallax.learn.schedule import one_cycle_lr
 
 _CLIP = 12.0  # largest gradient norm of a parameter group; nnU-Net's value
 _PROGRESS_EVERY_S = 2.0
@@ -107,12 +108,8 @@ class _Run:
         method.class_weights = _class_weights(counts).to(method.device)
         self.net = method.build().to(method.device).train()
         groups = method.parameter_groups(self.net)
-        self.optimiser = torch.optim.AdamW(
-            groups,
-            lr=method.budget.learning_rate,
-            betas=ADAM_BETAS,
-            weight_decay=method.budget.weight_decay,
-            fused=True,
+        self.optimiser = adamw(
+            groups, learning_rate=method.budget.learning_rate, weight_decay=method.budget.weight_decay
         )
         self.fingerprint = _fingerprint(method, view)
 

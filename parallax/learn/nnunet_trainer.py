@@ -18,7 +18,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from parallax.learn.checkpoint import read_checkpoint, write_checkpoint
 from parallax.learn.loop import TrainingError
 from parallax.learn.networks import BACKGROUND_LOGIT, stable_seed
-from parallax.learn.schedule import ADAM_BETAS, one_cycle_lr
+from parallax.learn.optimiser import adamw
+from parallax.learn.schedule import one_cycle_lr
 
 _EPOCHS = 20  # steps of the polynomial learning-rate schedule, which nnU-Net moves once per epoch
 _LONGEST_EPOCH = 250  # iterations; nnU-Net's default
@@ -106,8 +107,7 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no type
         if not self.settings.short:
             optimiser, schedule = super().configure_optimizers()
             return optimiser, schedule
-        weights = self.network.parameters()
-        return torch.optim.AdamW(weights, lr=self.initial_lr, betas=ADAM_BETAS, fused=True), _NoSchedule()
+        return adamw(self.network.parameters(), learning_rate=self.initial_lr), _NoSchedule()
 
     def on_epoch_end(self) -> None:
         """Count the epoch and write a checkpoint when one is due; no plots, no choice of a best epoch."""
