@@ -22,6 +22,7 @@ rule all:
 
 
 onstart:
+    let_rest(workflow)
     waiting = [
         job for job in workflow.dag.needrun_jobs() if job.rule.name == "train"
     ]

@@ -12,6 +12,7 @@ from parallax.plugin import plugin_root
 from parallax.run.costs import Estimator, read_cost_model
 from parallax.run.devices import begin_gpus
 from parallax.run.request import train_request
+from parallax.run.scheduler import let_rest
 from parallax.run.session import begin, end, failed
 from parallax.run.setup import make_setup
 from parallax.run.source import source_hash
