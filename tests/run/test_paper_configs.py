@@ -60,7 +60,7 @@ def test_an_experiment_plans_on_its_data(data, name):
     shown = CliRunner().invoke(app, ["plan", str(FOLDER / f"{name}.yaml"), "--data", str(data)])
     assert shown.exit_code == 0, shown.output
     # three seeds, three draws of 10 and 20 % and one of 100 %
-    assert re.search(r"cmc:released +│ 21 ", shown.output)
+    assert re.search(r"cmc:released +│ +21 ", shown.output)
 
 
 def test_the_abdomen_has_the_published_numbers_of_cases(data):
