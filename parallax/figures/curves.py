@@ -74,7 +74,7 @@ def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Fi
         figure = Figure(figsize=(max(3.2 * len(datasets), 4.5), 3.4))
         panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)
         for panel, dataset in zip(panels[0], datasets, strict=True):
-            chosen, fixed = _series(lines, dataset, axis)
+            chosen, fixed = series_of(lines, dataset, axis)
             panel.set_title(dataset.replace("_", " "), pad=16)
             panel.text(0, 1.02, fixed, transform=panel.transAxes, fontsize=7.5, color="#666666")
             low = [line for line in chosen if line.method in context.controls and line.dice_mean < floor]
@@ -152,7 +152,7 @@ def _most_points(lines: Sequence[Line], axis: Axis) -> str:
     return min(points, key=lambda held: (-len(points[held]), easier[held], held), default="")
 
 
-def _series(lines: Sequence[Line], dataset: str, axis: Axis) -> tuple[list[Line], str]:
+def series_of(lines: Sequence[Line], dataset: str, axis: Axis) -> tuple[list[Line], str]:
     """Lines of a panel and what it holds fixed: the same in all panels wherever a dataset has it."""
     drawn = [line for line in lines if math.isfinite(line.dice_mean) and _has_place(line, axis)]
     own = [line for line in drawn if line.dataset == dataset]
@@ -190,7 +190,8 @@ def _draw_panel(
             _draw_control(panel, own, x, styles[key], spots, margin)
         else:
             # Side by side instead of on top of each other: the bars stay readable.
-            offset = (moving.index(key) - (len(moving) - 1) / 2) * margin * 0.16
+            step = margin * min(0.16, 1.6 / len(moving))
+            offset = (moving.index(key) - (len(moving) - 1) / 2) * step
             _draw_method(panel, own, [v + offset for v in x], styles[key])
     panel.set_xticks(spots, [text for _, text in ticks])
     panel.set_xlabel(axis.label)
@@ -200,7 +201,7 @@ def _draw_panel(
 
 def _draw_method(panel: Axes, lines: Sequence[Line], x: Sequence[float], style: dict[str, Any]) -> None:
     y = [line.dice_mean for line in lines]
-    ends = [_bar(line) for line in lines]
+    ends = [bar_of(line) for line in lines]
     below = [max(mean - low, 0.0) for mean, (low, _) in zip(y, ends, strict=True)]
     above = [max(high - mean, 0.0) for mean, (_, high) in zip(y, ends, strict=True)]
     panel.errorbar(
@@ -237,7 +238,7 @@ def _span(values: Sequence[float]) -> str:
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
-def _bar(line: Line) -> tuple[float, float]:
+def bar_of(line: Line) -> tuple[float, float]:
     """Interval of the mean; with too few cases for one, the range of the cases."""
     if math.isfinite(line.dice_low):
         return line.dice_low, line.dice_high
@@ -247,7 +248,7 @@ def _bar(line: Line) -> tuple[float, float]:
 def _floor(lines: Sequence[Line], context: Context) -> float:
     """Lower end of the Dice axis: the tenth below all methods, 0 where there are only controls."""
     drawn = [line for line in lines if math.isfinite(line.dice_mean) and line.method not in context.controls]
-    return max(math.floor(10 * min(_bar(line)[0] for line in drawn) - 0.2) / 10, 0.0) if drawn else 0.0
+    return max(math.floor(10 * min(bar_of(line)[0] for line in drawn) - 0.2) / 10, 0.0) if drawn else 0.0
 
 
 def _legend(figure: Figure, panels: Sequence[Axes], styles: dict[tuple[str, ...], dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ from tidy_run import write_run
 
 from parallax.figures.curves import BY_LABELS, BY_SHIFT, draw_curves, line_styles, save_figure
 from parallax.figures.differences import draw_differences
+from parallax.figures.multiples import draw_by
 from parallax.figures.panels import draw_case, headline
 from parallax.score.table import read_table, to_frame
 from parallax.tables.comparisons import compare
@@ -51,6 +52,28 @@ def test_a_run_of_controls_alone_is_drawn_too():
     assert len(figure.axes) == 1
     assert "left out" not in caption
     assert "left out" in draw_curves(lines_of(), BY_LABELS, CONTEXT)[1]
+
+
+def test_many_methods_get_a_panel_each_with_the_reference_behind():
+    names = ["supervised", *(f"m{i:02d}" for i in range(11))]
+    rows = [row for i, name in enumerate(names) for row in _two_fractions(name, 0.5 + 0.01 * i)]
+    rows += method_rows("point", 0.7, label_fraction=0.1)
+    figure, caption = draw_by(summarise(to_frame(rows)), BY_LABELS, Context({}, reference="supervised"))
+    panels = [panel for panel in figure.axes if panel.get_visible()]
+    assert sorted(panel.get_title("left") for panel in panels) == names[1:]
+    assert all(len(panel.get_lines()) == 2 for panel in panels)
+    assert [text.get_text() for text in panels[0].get_xticklabels()] == ["10", "100"]
+    assert "supervised (grey)" in caption
+
+
+def test_few_methods_share_a_panel():
+    rows = [*_two_fractions("supervised", 0.5), *_two_fractions("m", 0.6)]
+    figure, _ = draw_by(summarise(to_frame(rows)), BY_LABELS, CONTEXT)
+    assert len(figure.axes) == 1
+
+
+def _two_fractions(name, dice):
+    return [*method_rows(name, dice, label_fraction=0.1), *method_rows(name, dice + 0.1, label_fraction=1.0)]
 
 
 def test_a_run_in_which_nothing_ran_still_has_its_figures(tmp_path):

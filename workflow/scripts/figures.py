@@ -5,8 +5,9 @@ import json
 import math
 from pathlib import Path
 
-from parallax.figures.curves import BY_LABELS, BY_SHIFT, draw_curves, save_figure
+from parallax.figures.curves import BY_LABELS, BY_SHIFT, save_figure
 from parallax.figures.differences import draw_differences
+from parallax.figures.multiples import draw_by
 from parallax.figures.panels import draw_case
 from parallax.score.table import read_table, write_text
 from parallax.tables.comparisons import compare
@@ -31,7 +32,7 @@ def main() -> None:
     lines, compared = summarise(table), compare(table, context)
     captions = {}
     for axis in (BY_LABELS, BY_SHIFT):
-        figure, captions[axis.name] = draw_curves(lines, axis, context)
+        figure, captions[axis.name] = draw_by(lines, axis, context)
         save_figure(figure, given.out / axis.name)
     for dataset in sorted({line.dataset for line in lines}):
         own = [line for line in lines if line.dataset == dataset]
