@@ -149,7 +149,8 @@ def scratch_of(wildcards):
 @cache
 def request_of(dataset, method, preset):
     """Looked up once: thousands of jobs would look at thousands of files each."""
-    on_gpu = GPUS.per_run > 0
+    asked = workflow.resource_settings.overwrite_resources.get("train", {})
+    on_gpu = GPUS.per_run > 0 or "gpu" in asked
     estimate = None if on_gpu else partial(COSTS.run, dataset, method, preset)
     return train_request(Path(ROOT), dataset, method, estimate)
 
