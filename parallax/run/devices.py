@@ -108,15 +108,15 @@ def begin_gpus(workflow: Any) -> Gpus:
     """The GPUs of this invocation of Snakemake, which then starts as many runs as there is room for.
 
     Snakemake counts local jobs against `--resources gpu=N` and gives them no device: leases do that. A
-    cluster gives out devices itself, so there each run asks for one, and looks for it when it starts; a dry
-    run may be made on its front end.
+    cluster gives out devices itself, so there (`--jobs`, not `--cores`) each run asks for one, and looks for
+    it when it starts. Which executor runs, and whether it runs at all, Snakemake (9.27) knows only later.
 
     Raises:
         DeviceError: as `chosen_gpus`.
     """
     given = workflow.global_resources
     asked, share = (given[name].value if name in given else None for name in ("gpu", "gpu_share"))
-    if not workflow.local_exec or (workflow.dryrun and asked):
+    if workflow.resource_settings.nodes is not None:
         return Gpus(per_run=1 if asked else 0)
     gpus = chosen_gpus(asked, share)
     if gpus.devices:

@@ -110,12 +110,11 @@ def test_cuda_build_says_what_pytorch_says():
     assert devices.cuda_build() == (torch.version.cuda is not None)
 
 
-def snakemake_workflow(resources, *, local=True, dryrun=False):
+def snakemake_workflow(resources, *, jobs=None):
     counted = Resources.parse(resources, allow_expressions=False)
     return SimpleNamespace(
         global_resources=counted,
-        local_exec=local,
-        dryrun=dryrun,
+        resource_settings=SimpleNamespace(nodes=jobs),
         register_resource=lambda name, n: counted.__setitem__(name, n),
     )
 
@@ -134,9 +133,8 @@ def test_cores_bound_how_many_train_at_a_time():
     assert gpus.line(3) == "GPUs: 2, up to 4 run(s) on each: 8 at a time, of which 3 cores allow 3"
 
 
-@pytest.mark.parametrize("where", [{"local": False}, {"dryrun": True}])
-def test_a_cluster_gives_out_devices_itself(monkeypatch, where):
+def test_a_cluster_gives_out_devices_itself(monkeypatch):
     monkeypatch.setattr(devices, "find_gpus", none)
-    workflow = snakemake_workflow(["gpu=2"], **where)
+    workflow = snakemake_workflow(["gpu=2"], jobs=64)
     assert begin_gpus(workflow) == Gpus(per_run=1)
     assert workflow.global_resources["gpu"].value == 2
