@@ -10,6 +10,8 @@ Trains on heart phantoms (CT and MR, half of them unlabelled) with the loop of t
 - optimiser: its `step`;
 - rest: crops, augmentation, moving averages, clipping, checks, the last checkpoint.
 
+Overhead is optimiser and rest over networks, losses and backward.
+
 Without names: `supervised`, `mean_teacher`, `cmc`. As in a run, keep freed memory (see
 workflow/rules/common.smk): `MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4000000000
 python benchmarks/step_parts.py`.
@@ -99,10 +101,13 @@ def measured(method: Any, device: str) -> Iterator[Parts]:
 def print_parts(
     methods: Mapping[str, tuple[str, Mapping[str, Any]]], view: TrainView, budget: Budget, device: str
 ) -> None:
-    """A row per method: milliseconds by part, the rest in a step, and all that is no pass over passes."""
-    names = ("method", "step (ms)", *PARTS, "rest", "rest of a step", "all but passes, over passes")
+    """A row per method: milliseconds by part, and what a step takes beside its passes.
+
+    A forward pass ends in the loss; the last column counts the losses as overhead all the same.
+    """
+    names = ("method", "step (ms)", *PARTS, "rest", "rest of a step", "overhead", "overhead with losses")
     print("|", " | ".join(names), "|")
-    print("| --- |", " ---: |" * (len(PARTS) + 4), sep="")
+    print("| --- |", " ---: |" * (len(names) - 1), sep="")
     for title, (name, switches) in methods.items():
         made: Any = load_method(name)
         for steps in (2, budget.steps):  # the first few load libraries
@@ -110,10 +115,12 @@ def print_parts(
             with tempfile.TemporaryDirectory() as folder, measured(method, device) as parts:
                 _, cost = train(method, view, Path(folder))
         found = parts.of_a_step(budget.steps, cost.train_s)
-        step, passes = sum(found.values()), found["networks"] + found["backward"]
-        cells = " | ".join(f"{value:.1f}" for value in (step, *found.values()))
-        shares = f"{100 * found['rest'] / step:.1f} % | {100 * (step - passes) / passes:.1f} %"
-        print(f"| {title} | {cells} | {shares} |")
+        step, bare = sum(found.values()), found["networks"] + found["backward"]
+        passes = bare + found["losses"]
+        shares = found["rest"] / step, (step - passes) / passes, (step - bare) / bare
+        cells = [f"{value:.1f}" for value in (step, *found.values())]
+        cells += [f"{100 * share:.1f} %" for share in shares]
+        print(f"| {title} | {' | '.join(cells)} |")
 
 
 def heart() -> TrainView:

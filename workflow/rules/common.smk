@@ -149,8 +149,7 @@ def scratch_of(wildcards):
 @cache
 def request_of(dataset, method, preset):
     """Looked up once: thousands of jobs would look at thousands of files each."""
-    asked = workflow.resource_settings.overwrite_resources.get("train", {})
-    on_gpu = GPUS.per_run > 0 or "gpu" in asked
+    on_gpu = GPUS.per_run > 0
     estimate = None if on_gpu else partial(COSTS.run, dataset, method, preset)
     return train_request(Path(ROOT), dataset, method, estimate)
 
