@@ -24,14 +24,17 @@ rule all:
 onstart:
     let_rest(workflow)
     waiting = [
-        job for job in workflow.dag.needrun_jobs() if job.rule.name == "train"
+        CELL.format(**job.wildcards)
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "train"
     ]
     if not only_paper_tables():
         begin(
             SETUP,
             jobs_at_a_time(),
-            [CELL.format(**job.wildcards) for job in waiting],
+            {path: RUNS[path] for path in waiting},
             GPUS,
+            COSTS,
         )
 
 

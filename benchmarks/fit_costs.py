@@ -23,11 +23,12 @@ from typing import Any
 
 import yaml
 
-from parallax.run.costs import CostModel, Estimator, StageCost, step_voxels, steps_of, to_cost_model
+from parallax.run.costs import CostModel, Estimate, Estimator, StageCost, step_voxels, steps_of, to_cost_model
 from parallax.run.setup import make_setup
 
 DATA = ("index", "split", "prepare-train", "prepare-test", "misalign-train", "misalign-test", "view")
 RESULTS = ("scores", "controls", "tables", "figures", "report", "manifest")
+NEAR = 0.2
 HEADER = "# Written by benchmarks/fit_costs.py; docs/scale.md explains the model. Seconds are of one core.\n"
 
 
@@ -223,6 +224,19 @@ def check(model: CostModel, one: Finished) -> None:
             row(label, sum(run.wall_s for run, _ in own), sum(guess.core_s for _, guess in own))
     row("most memory of one job (MiB)", max(run.peak_mib for run in one.runs), total.memory_mib)
     row("disk (MiB)", size_mib(one.root), total.disk_mib)
+    check_memory([(run, guess) for run, guess in each if run.trained and run.passes])
+
+
+def check_memory(each: Sequence[tuple[Measured, Estimate]]) -> None:
+    """Print how near the peaks of trainings are to what is said of them before they start."""
+    off = {run: guess.memory_mib / run.peak_mib - 1 for run, guess in each}
+    near = sum(abs(share) <= NEAR for share in off.values())
+    worst = max(off, key=lambda run: abs(off[run]))
+    name = f"{worst.method}:{worst.preset} on {worst.dataset}, {worst.peak_mib:.0f} MiB"
+    print(
+        f"\nMemory of a training: {near} of {len(off)} within {100 * NEAR:.0f} %;"
+        f" farthest: {name}, {100 * off[worst]:+.0f} %"
+    )
 
 
 def row(name: str, measured: float, estimated: float) -> None:

@@ -7,7 +7,7 @@ explains it. They are those of one processor, one thread a job; nothing is known
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ import yaml
 from parallax.case import Budget
 from parallax.data.splits import case_index
 from parallax.perturb.labels import label_subsets
+from parallax.run.plan import Run
 from parallax.run.setup import Setup
 
 #: Reference of the channel factor: the widths of every run that the coefficients were fitted to.
@@ -191,12 +192,13 @@ class Estimator:
         steps_s = steps_of(method, budget) * voxels * row.passes * row.pass_ns * 1e-9
         return row.train_start_s + steps_s, voxels * row.step_bytes / 2**20
 
-    def methods(self) -> dict[tuple[str, str], Estimate]:
-        """Estimates by method and preset, over all of their runs."""
+    def methods(self, runs: Iterable[Run] | None = None) -> dict[tuple[str, str], Estimate]:
+        """Estimates by method and preset, over all of their runs, or over these."""
         found: dict[tuple[str, str], Estimate] = {}
-        counts = Counter((run.dataset, run.method, run.preset) for run in self.setup.plan.runs)
-        for (dataset, method, preset), runs in counts.items():
-            whole = self.run(dataset, method, preset).times(runs)
+        wanted = self.setup.plan.runs if runs is None else runs
+        counts = Counter((run.dataset, run.method, run.preset) for run in wanted)
+        for (dataset, method, preset), times in counts.items():
+            whole = self.run(dataset, method, preset).times(times)
             found[method, preset] = found.get((method, preset), Estimate()) + whole
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from parallax.run.costs import Estimate, Estimator
@@ -11,7 +11,7 @@ from parallax.run.costs import Estimate, Estimator
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from parallax.run.plan import Plan
+    from parallax.run.plan import Plan, Run
 
 
 def plan_table(estimator: Estimator) -> Table:
@@ -35,6 +35,13 @@ def plan_table(estimator: Estimator) -> Table:
     total = [str(len(plan.runs)), str(len(plan.skipped)), *_cells(estimator.total())]
     table.add_row("in all", *total)
     return table
+
+
+def ahead_line(estimator: Estimator, runs: Collection[Run]) -> str:
+    """What is left to train, in one line for the start of a run."""
+    cost = sum(estimator.methods(runs).values(), Estimate())
+    hours, memory, _ = _cells(cost)
+    return f"to train: {len(runs)} runs, about {hours} core-hours, up to {memory} MiB each (parallax plan)"
 
 
 def plan_notes(estimator: Estimator) -> list[str]:

@@ -7,19 +7,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from parallax.run.costs import Estimator
 from parallax.run.devices import Gpus
+from parallax.run.forecast import ahead_line
+from parallax.run.plan import Run
 from parallax.run.setup import Setup, read_setup
 from parallax.run.terminal import calm
 
 
-def begin(setup: Setup, cores: int, waiting: Sequence[str], gpus: Gpus) -> None:
+def begin(setup: Setup, cores: int, waiting: Mapping[str, Run], gpus: Gpus, costs: Estimator) -> None:
     """Take the folder of the run for this process, and write the plan that progress is counted against.
 
-    `waiting` are the paths of the runs that this invocation trains, on `gpus` if there are any.
+    `waiting` are the runs that this invocation trains, by path, on `gpus` if there are any. What they will
+    take is said where `costs` knows: on CPUs.
 
     The lock is the kernel's, so it goes with the process however that ends: a killed run needs no unlocking.
     Exits with status 2 when another invocation works in the same folder.
@@ -44,6 +48,8 @@ def begin(setup: Setup, cores: int, waiting: Sequence[str], gpus: Gpus) -> None:
     )
     if gpus.devices:
         print(f"  {gpus.line(cores)}")
+    elif waiting and not gpus.per_run:
+        print(f"  {ahead_line(costs, waiting.values())}")
 
 
 def end(setup: Setup) -> None:

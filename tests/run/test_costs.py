@@ -11,6 +11,7 @@ from parallax.case import Budget
 from parallax.cli import app
 from parallax.plugin import plugin_root
 from parallax.run.costs import Estimate, Estimator, read_cost_model, step_voxels, to_cost_model
+from parallax.run.forecast import ahead_line
 from parallax.run.setup import make_setup
 
 STAGES = {
@@ -74,6 +75,14 @@ def test_the_whole_plan_is_its_runs_and_the_data_and_the_tables():
     assert total.core_s == pytest.approx(2 * one.core_s + kept * 0.5 + 2 * 1.0)
     assert total.disk_mib == pytest.approx(2 * one.disk_mib + kept * 2.0)
     assert total.memory_mib == one.memory_mib
+
+
+def test_the_start_of_a_run_says_what_is_left_to_train():
+    setup = _setup()
+    estimator, left = Estimator(MODEL, setup), setup.plan.runs[:1]
+    one = estimator.run("phantom_heart", "supervised", "paper")
+    hours, memory = f"{one.core_s / 3600:.2f}", f"{one.memory_mib:.0f}"
+    assert f"1 runs, about {hours} core-hours, up to {memory} MiB each" in ahead_line(estimator, left)
 
 
 def test_every_subset_segments_each_of_two_modalities_twice():
