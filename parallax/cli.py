@@ -112,8 +112,8 @@ def score(
 @app.command()
 def plan(
     config: Annotated[Path, typer.Argument(help="a file under config/")],
-    data: Annotated[
-        str | None, typer.Option(help="folder of real scans that the configuration needs")
+    given: Annotated[
+        list[str] | None, typer.Option("--config", help="as Snakemake's: KEY=VALUE in place of the file's")
     ] = None,
 ) -> None:
     """Say what a run would do and take: runs, core-hours, memory and disk by method, and what is skipped."""
@@ -121,9 +121,10 @@ def plan(
 
     from parallax.run.costs import Estimator, read_cost_model
     from parallax.run.forecast import plan_notes, plan_table
+    from parallax.run.resolve import given_values
     from parallax.run.setup import read_setup
 
-    estimator = Estimator(read_cost_model(), read_setup(config, data))
+    estimator = Estimator(read_cost_model(), read_setup(config, given_values(given or [])))
     console = Console()
     console.print(plan_table(estimator))
     for note in plan_notes(estimator):

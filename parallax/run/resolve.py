@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,23 @@ def resolve(given: Mapping[str, Any], configfile: Path | None = None) -> RunConf
         plugins = {name: entry.plugin or name for name, entry in config.datasets.items()}
         check_experiment(config.experiment, plugins)
     return config
+
+
+def given_values(pairs: Sequence[str]) -> dict[str, Any]:
+    """Values of `--config KEY=VALUE`, each read as YAML, as Snakemake does. Raises `ConfigError`."""
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise ConfigError(
+                "This is no value of the configuration",
+                where=f"--config {pair}",
+                expected="KEY=VALUE, such as --config methods=cmc,supervised",
+                found=pair,
+                remedy="give --config once for each value",
+            )
+        values[key] = yaml.safe_load(value)
+    return values
 
 
 def _names(value: Any) -> Any:

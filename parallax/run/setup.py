@@ -149,8 +149,8 @@ def cards_of(config: RunConfig) -> dict[str, MethodCard]:
     return {**cards, **own}
 
 
-def read_setup(path: Path, data: str | None = None) -> Setup:
-    """The setup of a configuration file, without Snakemake. Raises `UserError`."""
+def read_setup(path: Path, given: Mapping[str, Any] | None = None) -> Setup:
+    """The setup of a configuration file, `given` values over its own; no Snakemake. Raises `UserError`."""
     if not path.is_file():
         raise ConfigError(
             "There is no such configuration",
@@ -160,7 +160,7 @@ def read_setup(path: Path, data: str | None = None) -> Setup:
             remedy="correct the path",
         )
     values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return make_setup(values | ({"data": data} if data else {}), path)
+    return make_setup(values | dict(given or {}), path)
 
 
 def _tasks(datasets: Mapping[str, Dataset]) -> dict[str, Task]:
@@ -185,7 +185,7 @@ def fill_data(entry: DatasetConfig, data: str | None) -> dict[str, Any]:
                     where=f"datasets option {key} = {value}",
                     expected="the folder of those scans on the command line",
                     found="no data path",
-                    remedy="add --config data=/path/to/scans (for `parallax plan`: --data /path/to/scans)",
+                    remedy="add --config data=/path/to/scans",
                 )
             value = Path(value.replace("{data}", data)).as_posix()
         filled[key] = value

@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from parallax.case import Budget
 from parallax.cli import app
+from parallax.errors import ConfigError
 from parallax.plugin import plugin_root
 from parallax.run.costs import Estimate, Estimator, read_cost_model, step_voxels, to_cost_model
 from parallax.run.forecast import ahead_line
+from parallax.run.resolve import given_values
 from parallax.run.setup import make_setup
 
 STAGES = {
@@ -215,3 +217,18 @@ def test_the_fit_finds_the_costs_that_a_run_was_made_with(fit_costs, tmp_path, c
     table = capsys.readouterr().out
     assert f"| {tmp_path.name}, 3 runs | measured | estimated | difference |" in table
     assert "| most memory of one job (MiB) | 332 | 332 | +0 % |" in table
+
+
+def test_a_plan_takes_values_as_snakemake_does():
+    small = ["--config", "methods=supervised,empty", "--config", "datasets=phantom_heart"]
+    shown = CliRunner().invoke(
+        app, ["plan", str(plugin_root() / "config/quick.yaml"), *small, "--config", "seeds=[0, 1]"]
+    )
+    assert (
+        "quick: 9 runs" in shown.stdout
+    )  # 3 conditions: supervised with 2 seeds, and a control, which has one
+
+
+def test_a_value_without_a_name_is_refused():
+    with pytest.raises(ConfigError, match=r"KEY=VALUE.*Found: cmc"):
+        given_values(["seeds=[0]", "cmc"])
