@@ -60,7 +60,12 @@ def plan_notes(estimator: Estimator) -> list[str]:
 def _cells(cost: Estimate) -> tuple[str, str, str]:
     mark = "" if cost.measured else "~"
     memory = f"{mark}{cost.memory_mib:.0f}" if cost.memory_mib else ""
-    return f"{mark}{cost.core_s / 3600:.2f}", memory, f"{mark}{cost.disk_mib / 1024:.2f}"
+    return f"{mark}{_short(cost.core_s / 3600)}", memory, f"{mark}{_short(cost.disk_mib / 1024)}"
+
+
+def _short(value: float) -> str:
+    """Two digits behind the point, none where they would mean nothing and widen the table."""
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
 def _counts(plan: Plan) -> Iterator[tuple[tuple[str, str], int, int, str]]:
