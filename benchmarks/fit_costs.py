@@ -4,8 +4,10 @@ Usage: `python benchmarks/fit_costs.py RUN_DIR... [--check RUN_DIR...] [--out FI
 
 Reads the costs that methods report, Snakemake's benchmark files and the sizes of folders, all as they lie in
 a finished run. Other work on the machine only ever adds time, so a coefficient is the least of its medians
-over runs and datasets. For every run after `--check`, measured and estimated core-seconds are printed by
-dataset and method. `--out` writes the coefficients that `parallax plan` uses (parallax/run/costs.yaml).
+over runs and datasets. Memory is that of the last folder that has the method, and the time of data and tables
+that of the last folder, so name a new run of phantoms last. For every run after `--check`, measured and
+estimated core-seconds are printed by dataset and method, and for how many trainings the memory is right.
+`--out` writes the coefficients that `parallax plan` uses (parallax/run/costs.yaml).
 """
 
 from __future__ import annotations
@@ -154,12 +156,13 @@ def rounded(value: float) -> float:
 
 
 def fit_method(runs: Sequence[Measured], modalities: int) -> dict[str, Any]:
-    """The row of one method and preset on so many modalities; times are those of all of its runs."""
+    """One method and preset on so many modalities; starts and predictions are those of all of its runs."""
     own = [run for run in runs if run.modalities == modalities]
-    learnt = [run for run in runs if run.passes]
+    newest = [run for run in own if run.source == own[-1].source]
+    learnt = [run for run in own if run.passes]
     trained = [run for run in runs if run.trained]
-    idle_mib = max(run.predict_mib for run in own)
-    step_bytes = max([0.0, *((run.peak_mib - idle_mib) / run.voxels for run in own if run.passes)]) * 2**20
+    idle_mib = max(run.predict_mib for run in newest)
+    step_bytes = max([0.0, *((run.peak_mib - idle_mib) / run.voxels for run in newest if run.passes)]) * 2**20
     return {
         "method": runs[0].method,
         "preset": runs[0].preset,
@@ -186,16 +189,16 @@ def fit(finished: Sequence[Finished], note: str) -> dict[str, Any]:
     rows = [
         fit_method(own, n) for _, own in sorted(groups.items()) for n in sorted({r.modalities for r in own})
     ]
-    kept = [one.estimator.kept_scans() for one in finished]
+    newest, kept = finished[-1], [one.estimator.kept_scans() for one in finished]
     stages = {
-        "data_s": rounded(min(one.data_s / scans for one, scans in zip(finished, kept, strict=True))),
+        "data_s": rounded(newest.data_s / kept[-1]),
         "data_mib": rounded(max(data_mib(one) / scans for one, scans in zip(finished, kept, strict=True))),
         "score_start_s": least(runs, lambda r: r.score_wall_s - r.score_s),
         "score_s": least(runs, lambda r: r.score_s / r.scans),
         "score_mib": rounded(max(run.score_mib for run in runs)),
         "prediction_mib": rounded(median(run.prediction_mib / run.scans for run in runs)),
         "table_mib": rounded(median(run.table_mib / run.scans for run in runs)),
-        "results_s": rounded(min(one.results_s / len(one.runs) for one in finished)),
+        "results_s": rounded(newest.results_s / len(newest.runs)),
     }
     processors = sorted({one.processor for one in finished})
     measured_on = ", ".join([*processors, *([note] if note else [])])

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from step_parts import print_parts
+from step_parts import RUN_STEPS, print_parts
 from torch import nn
 
 from parallax.case import Budget, Sample, Task, TrainView
@@ -228,7 +228,8 @@ def main() -> None:
         faster = "" if name == "ours" else f"{median(taken) / own:.2f}"
         print(f"| {name} | {median(rates):.2f} | {min(rates):.2f} to {max(rates):.2f} | {faster} |")
     print()
-    print_parts({"supervised (CT)": ("supervised", {})}, setting.view, setting.budget, a.device)
+    budget = replace(setting.budget, steps=RUN_STEPS)
+    print_parts({"supervised (CT)": ("supervised", {})}, setting.view, budget, a.device)
 
 
 if __name__ == "__main__":
