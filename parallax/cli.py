@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -185,6 +186,45 @@ def new_baseline(
         f"  parallax try {path.as_posix()}\n"
         f"  {next_command(name)}\n"
     )
+
+
+class Exported(StrEnum):
+    """What `parallax export` writes."""
+
+    CRATE = "crate"
+    DATA = "data"
+    PREDICTIONS = "predictions"
+
+
+@app.command()
+def export(
+    what: Annotated[
+        Exported,
+        typer.Argument(
+            help="crate: the run as an RO-Crate; data: for nnU-Net, MONAI and Croissant;"
+            " predictions: NIfTI that names its method"
+        ),
+    ],
+    run: Annotated[Path, typer.Argument(help="folder of a finished run, such as results/quick")],
+    out: Annotated[Path, typer.Argument(help="folder to write; it must not exist")],
+) -> None:
+    """Write a finished run in the formats of other tools."""
+    from parallax.exchange.crate import export_crate
+    from parallax.exchange.finished import read_finished
+    from parallax.exchange.predictions import export_predictions
+    from parallax.exchange.training_data import export_data
+
+    finished = read_finished(run)
+    if what is Exported.CRATE:
+        export_crate(finished, out)
+        sys.stdout.write(f"{out}: ro-crate-metadata.json describes the run {finished.name}\n")
+    elif what is Exported.DATA:
+        for name in export_data(finished, out):
+            sys.stdout.write(f"{out / name}\n")
+    else:
+        sys.stdout.write(
+            f"{out}: {export_predictions(finished, out)} label maps, listed in predictions.csv\n"
+        )
 
 
 def main() -> None:

@@ -31,6 +31,14 @@ class Part:
     crop: bool
     cases: Mapping[str, Mapping[str, list[str]]]
 
+    def image(self, case_id: str, modality: str) -> Path:
+        """The file of an image."""
+        return _volume_path(self.folder, "images", case_id, modality)
+
+    def label_map(self, case_id: str, modality: str) -> Path:
+        """The file of a label map."""
+        return _volume_path(self.folder, "labels", case_id, modality)
+
 
 def write_json(values: Any, path: Path) -> None:
     """Write JSON (sorted as given, newline at the end) so that a reader sees the old file or the new one."""
