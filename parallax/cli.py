@@ -188,6 +188,30 @@ def new_baseline(
     )
 
 
+@app.command()
+def figure(
+    name: Annotated[
+        str, typer.Argument(help="such as dice_by_shift; a wrong one lists those that there are")
+    ],
+    run: Annotated[Path, typer.Option(help="folder of a finished run")] = Path("results/quick"),
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--config", help="methods=cmc,supervised or datasets=phantom_heart: draw these alone"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="where it goes, without .pdf or .png; default: NAME")
+    ] = None,
+) -> None:
+    """Draw one figure of a finished run again, as PDF and PNG, and print its caption."""
+    from parallax.figures.curves import save_figure
+    from parallax.run.figures import gallery_of
+
+    drawn, caption = gallery_of(run, given or []).draw(name)
+    stem = out or Path(name)
+    save_figure(drawn, stem)
+    sys.stdout.write(f"Wrote {stem}.pdf and {stem}.png\n{caption}\n")
+
+
 class Exported(StrEnum):
     """What `parallax export` writes."""
 
