@@ -76,7 +76,7 @@ def parallax_s(raw: Path, ids: list[str], out: Path) -> float:
 
 
 def _prepare(part: str, options: str, out: Path) -> int:
-    """Run `prepare` and then `misalign` for one half; returns the exit status of the one that failed, or 0."""
+    """Run `prepare` and then `misalign` for one half; returns the exit status of what failed, or 0."""
     prepared, level = out / "prepared" / part, json.dumps({"name": "aligned", "severity": 0})
     prepare = [
         "--dataset",

@@ -1,4 +1,4 @@
-"""Nothing that is read is run: no shipped file unpickles, evaluates or calls a shell; plug-ins run by name only."""
+"""Nothing that is read is run: no shipped file unpickles or evaluates, and plug-ins run by name only."""
 
 import hashlib
 import io

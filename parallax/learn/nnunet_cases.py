@@ -1,7 +1,8 @@
 """nnU-Net's preprocessed cases without the pickle that nnU-Net keeps beside each. Imports nnU-Net.
 
-A pickle runs what it holds when it is read, and a scratch folder may have come from elsewhere. All that training
-reads of it is where the voxels of each class lie; here that is kept as tensors, which `weights_only=True` reads.
+A pickle runs what it holds when it is read, and a scratch folder may have come from elsewhere. All that
+training reads of it is where the voxels of each class lie; here that is kept as tensors, which
+`weights_only=True` reads.
 """
 
 from __future__ import annotations
