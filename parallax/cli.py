@@ -132,6 +132,28 @@ def plan(
         console.print(note, highlight=False, markup=False)
 
 
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="folder of a run, such as results/quick")],
+    second: Annotated[Path, typer.Argument(help="folder of another run of the same configuration")],
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, help="let Dice and NSD of a row differ by this much (another machine)")
+    ] = 0.0,
+) -> None:
+    """Compare the scores of two runs row by row: exit status 0 if they are the same, 1 if not.
+
+    Below them stands what differs in their manifests: methods' code, configuration, versions, seeds, machine.
+    """
+    from parallax.run.difference import compare_runs, lines
+
+    found = compare_runs(first, second, tolerance)
+    within = f" within {tolerance:g}" if tolerance else ""
+    names = (first.as_posix(), second.as_posix())
+    told = [*lines(found, names), f"The scores are {'the same' if found.same else 'not the same'}{within}."]
+    sys.stdout.write("\n".join(told) + "\n")
+    sys.exit(0 if found.same else 1)
+
+
 @app.command("try")
 def try_file(
     file: Annotated[str, typer.Argument(help="path of a method's .py file, or name of an installed method")],

@@ -26,6 +26,10 @@ DATASET, PLANS, CONFIGURATION = "Dataset001_parallax", "nnUNetPlans", "3d_fullre
 _INTENSITY_SAMPLES = 1_000_000
 
 
+# Of the preprocessed cases; another one makes a workspace that a killed run left be prepared again.
+_FORM = 2
+
+
 @dataclass(frozen=True)
 class NnunetCases:
     """The labelled cases of one nnU-Net.
@@ -104,7 +108,7 @@ def _reference_name(cases: NnunetCases) -> str:
 
 def _digest(cases: NnunetCases, budget: Budget) -> str:
     settings = asdict(replace(budget, checkpoint_every_s=0.0))
-    values = [version("nnunetv2"), cases.task.to_json(), cases.channels, cases.reference, settings]
+    values = [_FORM, version("nnunetv2"), cases.task.to_json(), cases.channels, cases.reference, settings]
     digest = hashlib.sha256(json.dumps(values).encode())
     for sample in cases.samples:
         digest.update(sample.case.encode())
@@ -165,6 +169,7 @@ def _plan_and_preprocess(budget: Budget) -> None:
     from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
     from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
+    from parallax.learn.nnunet_cases import PlainPreprocessor
     from parallax.learn.nnunet_planner import BudgetPlanner
 
     with workers_in_process(fingerprint_extractor, default_preprocessor):
@@ -173,6 +178,6 @@ def _plan_and_preprocess(budget: Budget) -> None:
         extractor.num_foreground_voxels_for_intensitystats = _INTENSITY_SAMPLES
         extractor.run(overwrite_existing=True)
         BudgetPlanner(DATASET, budget).plan_experiment()
-        preprocessor = default_preprocessor.DefaultPreprocessor(verbose=False)
+        preprocessor = PlainPreprocessor(verbose=False)
         preprocessor.show_progress_bar = False
         preprocessor.run(DATASET, CONFIGURATION, PLANS, 1)

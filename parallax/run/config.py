@@ -13,6 +13,8 @@ from parallax.run.experiment import Experiment
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
+#: Names folders of a run and stands in commands: no path, no option, nothing that a shell would read.
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 Patch = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 
 
@@ -106,18 +108,18 @@ class Misalignment(_Strict):
 class RunConfig(_Strict):
     """All that a run depends on. Its name is the name of the folder under results/."""
 
-    run: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    run: FolderName
     title: str = ""
     notes: list[str] = Field(default_factory=list)
     data: str | None = None
-    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], DatasetConfig] = Field(min_length=1)
+    datasets: dict[FolderName, DatasetConfig] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
     presets: dict[str, dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Any]]] = Field(
         default_factory=dict
     )
     reference: str = "nnunet"
     conditions: list[Condition] = Field(min_length=1)
-    misalignments: dict[str, Misalignment] = Field(default_factory=dict)
+    misalignments: dict[FolderName, Misalignment] = Field(default_factory=dict)
     annotations: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], Annotation] = Field(
         default_factory=dict
     )

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from parallax.data.store import read_json
-from parallax.plugin import load_dataset, plugin_root
+from parallax.plugin import load_dataset, method_card, plugin_root
 from parallax.run.config import RunConfig
 from parallax.run.setup import fill_data
+from parallax.run.source import source_hash
 
 
 def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
         "lock_sha256": _sha256(plugin_root() / "requirements.lock"),
         "config": config,
         "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+        "methods": {name: source_hash(method_card(name).path) for name in _methods(config)},
         "seeds": {"training": config["seeds"], "splits": _split_seeds(config)},
         "machine": _machine(),
         "versions": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
@@ -34,6 +36,11 @@ def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
         "inputs": _hashes(run_dir, ("splits", "data")),
         "scores_sha256": _sha256(run_dir / "scores.parquet"),
     }
+
+
+def _methods(config: dict[str, Any]) -> list[str]:
+    """Names of the methods, without their presets."""
+    return sorted({str(method).partition(":")[0] for method in config["methods"]})
 
 
 def _scans(config: dict[str, Any]) -> dict[str, dict[str, str]]:

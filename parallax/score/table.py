@@ -74,7 +74,8 @@ class Row:
 COLUMNS = tuple(column.name for column in fields(Row))
 _KINDS = {column.name: str(column.type) for column in fields(Row)}
 _READ: Mapping[str, Any] = {"str": str, "int": int, "float": lambda text: float(text) if text else math.nan}
-_IDENTITY = (*RUN_KEYS, "case", "modality", "structure", "available", "metric")
+#: What tells a row from every other one.
+IDENTITY = (*RUN_KEYS, "case", "modality", "structure", "available", "metric")
 
 
 def check_row(row: Row) -> Row:
@@ -128,7 +129,7 @@ def refuse_duplicates(rows: Iterable[Row]) -> None:
     """Raise `DataError` where two rows claim to be the same value."""
     seen: set[tuple[Any, ...]] = set()
     for row in rows:
-        key = tuple(getattr(row, name) for name in _IDENTITY)
+        key = tuple(getattr(row, name) for name in IDENTITY)
         if key in seen and row.status != "skipped":
             raise _row_error(row, "each value once", "the same value twice")
         seen.add(key)
@@ -203,7 +204,7 @@ def _parse(cells: list[str], path: Path) -> Row:
 
 
 def _row_error(row: Row, expected: str, found: str) -> DataError:
-    where = "/".join(str(getattr(row, name)) for name in _IDENTITY)
+    where = "/".join(str(getattr(row, name)) for name in IDENTITY)
     return DataError(
         "a row of the table of scores is not valid",
         where=where,
