@@ -163,7 +163,7 @@ def planted(tmp_path):
 
 
 def test_a_plugin_runs_only_when_it_is_named(planted, monkeypatch, capsys):
-    from parallax.cli import list_plugins
+    from parallax.cli.methods import list_plugins
 
     for module in ("parallax.plugin", "parallax.run.setup"):
         monkeypatch.setattr(f"{module}.plugin_root", lambda: planted, raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from parallax.errors import ConfigError, nearest
-from parallax.figures.curves import BY_LABELS, BY_SHIFT
+from parallax.figures.curves import BY_LABELS, BY_SHIFT, save_figure
 from parallax.figures.differences import draw_differences
 from parallax.figures.multiples import draw_by
 from parallax.figures.panels import draw_case
+from parallax.score.table import write_text
 from parallax.tables.comparisons import Comparisons, compare
 from parallax.tables.layout import Context
 from parallax.tables.summary import Line, summarise, with_all_modalities
@@ -62,7 +64,8 @@ class Gallery:
         for dataset, lines in self._by_dataset.items():
             names += [f"{_DIFFERENCES}{dataset}"] if dataset in compared else []
             predicted = any(math.isfinite(line.dice_mean) for line in lines)  # if not, the tables say why
-            names += [f"{_CASE}{dataset}"] if predicted else []
+            pictured = predicted and (self.run_dir / "data" / dataset).is_dir()  # not so in a merged run
+            names += [f"{_CASE}{dataset}"] if pictured else []
         return names
 
     def draw(self, name: str) -> tuple[Figure, str]:
@@ -78,6 +81,14 @@ class Gallery:
         drawn = draw_differences(compared, self._by_dataset[dataset], self.context)
         assert drawn is not None  # a name is given only to what has an interval
         return drawn
+
+    def save(self, out: Path) -> None:
+        """Write all figures into `out` as PNG and PDF, and `captions.json`."""
+        captions = {}
+        for name in self.names:
+            figure, captions[name] = self.draw(name)
+            save_figure(figure, out / name)
+        write_text(json.dumps(captions, indent=1, ensure_ascii=False) + "\n", out / "captions.json")
 
     @cached_property
     def _whole(self) -> pd.DataFrame:

@@ -27,9 +27,14 @@ def gather(inputs: Sequence[Path], skipped: Sequence[Mapping[str, Any]]) -> list
     """All rows in an order that does not depend on the order of the inputs. Refuses duplicates."""
     rows = [row for path in inputs for row in read_rows(path)]
     rows += {skipped_row(values): None for values in skipped}
-    rows.sort(key=_order)
+    rows = in_table_order(rows)
     refuse_duplicates(rows)
     return rows
+
+
+def in_table_order(rows: Iterable[Row]) -> list[Row]:
+    """Rows as they stand in the tables of a run."""
+    return sorted(rows, key=_order)
 
 
 def skipped_row(values: Mapping[str, Any]) -> Row:

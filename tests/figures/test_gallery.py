@@ -20,6 +20,8 @@ def gallery(rows, tmp_path):
 
 
 def test_names_are_those_of_what_can_be_drawn(tmp_path):
+    assert "case_toy" not in gallery(toy_rows(6), tmp_path).names
+    (tmp_path / "data" / "toy").mkdir(parents=True)
     names = gallery(toy_rows(6), tmp_path).names
     assert names[:2] == ["dice_by_labels", "dice_by_shift"]
     assert set(names[2:]) == {"differences_toy", "case_toy"}

@@ -4,9 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from parallax.figures.curves import save_figure
 from parallax.figures.gallery import Gallery
-from parallax.score.table import read_table, write_text
+from parallax.score.table import read_table
 from parallax.tables.layout import read_context
 
 
@@ -23,12 +22,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    gallery = Gallery(given.run_dir, read_table(given.scores), read_context(notes=given.notes))
-    captions = {}
-    for name in gallery.names:
-        figure, captions[name] = gallery.draw(name)
-        save_figure(figure, given.out / name)
-    write_text(json.dumps(captions, indent=1, ensure_ascii=False) + "\n", given.out / "captions.json")
+    Gallery(given.run_dir, read_table(given.scores), read_context(notes=given.notes)).save(given.out)
 
 
 if __name__ == "__main__":
