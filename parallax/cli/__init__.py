@@ -6,13 +6,14 @@ Exit codes: 0 done, 1 the answer is no, 2 wrong use or bad input.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 
 import typer
 
 from parallax.cli import data, methods, runs
 from parallax.errors import UserError
 
-_COMMANDS = {
+_COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": methods.list_plugins,
     "check-data": data.check_data,
     "score": data.score,
