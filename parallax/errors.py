@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Self
 
 
@@ -47,6 +48,15 @@ class GeometryError(DataError):
 
 class PluginError(UserError):
     """A file under datasets/, methods/ or baselines/ does not fulfil its contract."""
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run the `main` of a script: a mistake of the user's is one paragraph and status 2, not a traceback."""
+    try:
+        main()
+    except UserError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(2)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import IGNORE, Budget, Grid, Sample, Task, TrainView
+from parallax.data.files import write_bytes
 from parallax.errors import DataError
-from parallax.learn.checkpoint import write_bytes
 from parallax.learn.nnunet_environment import nnunet_environment, workers_in_process
 
 #: Name of the one dataset in a workspace, of its plans and of the configuration that is trained.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy import toy_task, toy_test_view, toy_view
 
-from parallax.data.store import write_json
+from parallax.data.files import write_json
 from parallax.data.volumes import read_label_map
 from parallax.learn import job as jobs
 from parallax.learn.job import Job, predict_job, read_budget, reuse_job, train_job

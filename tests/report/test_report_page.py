@@ -4,7 +4,7 @@ import re
 import pytest
 from tidy import method_rows, row, toy_rows
 
-from parallax.data.store import write_json
+from parallax.data.files import write_json
 from parallax.plugin import plugin_root
 from parallax.report.build import build_report, write_report
 from parallax.score.table import to_frame, write_parquet

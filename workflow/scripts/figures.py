@@ -5,11 +5,14 @@ import json
 import math
 from pathlib import Path
 
+from parallax.data.files import write_text
+from parallax.data.seal import check, seal
+from parallax.errors import run_script
 from parallax.figures.curves import BY_LABELS, BY_SHIFT, save_figure
 from parallax.figures.differences import draw_differences
 from parallax.figures.multiples import draw_by
 from parallax.figures.panels import draw_case
-from parallax.score.table import read_table, write_text
+from parallax.score.table import read_table
 from parallax.tables.comparisons import compare
 from parallax.tables.layout import read_context
 from parallax.tables.summary import summarise, with_all_modalities
@@ -28,6 +31,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
+    check(given.scores)
     table, context = with_all_modalities(read_table(given.scores)), read_context(notes=given.notes)
     lines, compared = summarise(table), compare(table, context)
     captions = {}
@@ -45,7 +49,8 @@ def main() -> None:
         figure, captions[f"case_{dataset}"] = draw_case(given.run_dir, table, own, context)
         save_figure(figure, given.out / f"case_{dataset}")
     write_text(json.dumps(captions, indent=1, ensure_ascii=False) + "\n", given.out / "captions.json")
+    seal(given.out)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

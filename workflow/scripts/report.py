@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from parallax.data.seal import check, seal
+from parallax.errors import run_script
 from parallax.plugin import plugin_root
 from parallax.report.build import write_report
 
@@ -15,8 +17,11 @@ def main() -> None:
     parser.add_argument("--claims", type=Path, default=plugin_root() / "claims.yaml")
     parser.add_argument("--out", type=Path, required=True, help="report/index.html")
     given = parser.parse_args()
+    manifest = given.manifest or given.run_dir / "manifest.json"
+    check(manifest, given.run_dir / "tables", given.run_dir / "figures", given.run_dir / "scores.parquet")
     write_report(given.run_dir, given.out, given.published, given.manifest, given.claims)
+    seal(given.out)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
