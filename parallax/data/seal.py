@@ -13,8 +13,9 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from parallax.data.files import to_disk, write_json
@@ -105,6 +106,21 @@ def remove_damaged(root: Path) -> list[SealError]:
         else:
             output.unlink(missing_ok=True)
     return found
+
+
+def settle_times(root: Path, now: float | None = None) -> int:
+    """Set times of outputs that lie in the future to now; how many there were.
+
+    They do where the clock was set back. Snakemake refuses to make anything of a file that is younger.
+    """
+    now, settled = time.time() if now is None else now, 0
+    for output in sealed_outputs(root):
+        for path in (output, output / ".snakemake_timestamp"):
+            with suppress(OSError):
+                if path.stat().st_mtime > now:
+                    os.utime(path, (now, now))
+                    settled += 1
+    return settled
 
 
 def sha256(path: Path) -> str:

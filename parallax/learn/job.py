@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 import sys
@@ -22,6 +21,7 @@ from parallax.data.files import read_json, write_json
 from parallax.data.seal import fresh_folder, seal
 from parallax.data.store import load_reduced_views, load_test_views, load_train_view, modality_subsets
 from parallax.data.volumes import write_volume
+from parallax.errors import NO_ROOM
 from parallax.learn.limits import Limits, watched
 from parallax.learn.method import Cost, Method
 from parallax.learn.room import Room, packed, retried, with_notes
@@ -32,7 +32,6 @@ Lender = Callable[[], Room | None]
 OK: Mapping[str, str] = {"status": "ok", "reason": ""}
 _FAILED = {"status": "failed"}
 _NONE = Limits()
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -254,7 +253,7 @@ def _alone(scratch: Path) -> Iterator[None]:
 
 def _disk_is_full(error: BaseException | None) -> bool:
     """Which is nothing that a method did: the job fails, and the next start of the run takes it up again."""
-    if isinstance(error, OSError) and (error.errno in _NO_ROOM or "requested and" in str(error)):
+    if isinstance(error, OSError) and (error.errno in NO_ROOM or "requested and" in str(error)):
         return True  # numpy says how much was "requested and" how much written, and gives no number
     return error is not None and _disk_is_full(error.__cause__ or error.__context__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from parallax.data.files import read_json, write_json
-from parallax.data.seal import SealError, remove_damaged
+from parallax.data.seal import SealError, remove_damaged, settle_times
 from parallax.run.costs import Estimator
 from parallax.run.devices import Gpus
 from parallax.run.forecast import ahead_line
@@ -157,11 +157,16 @@ def mend(setup: Setup, arguments: Sequence[str]) -> None:
     root = Path(setup.root)
     if any(_DRY.fullmatch(argument) for argument in arguments) or not root.is_dir():
         return
-    with suppress(PermissionError):  # `begin` says so
+    with suppress(OSError):  # a folder that cannot be written: `begin` says so
         held = lock(root)
         if held is not None:
             for error in remove_damaged(root):
                 print(_mended(error), file=sys.stderr, flush=True)
+            if settled := settle_times(root):
+                print(
+                    f"The clock was set back: {settled} times in the future are set to now.",
+                    file=sys.stderr,
+                )
             os.close(held)
 
 

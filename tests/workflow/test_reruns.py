@@ -70,12 +70,12 @@ def _command(*arguments):
     return [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "tiny.yaml", *arguments]
 
 
-def _run(folder, *arguments):
+def _run(folder, *arguments, status=0):
     environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         _command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -125,7 +125,8 @@ def test_a_failing_method_leaves_rows_and_stops_nobody(finished):
     )
     if "extra" not in (finished / "tiny.yaml").read_text():
         _edit(finished / "tiny.yaml", "[oracle, empty]", "[oracle, empty, extra]")
-    _run(finished, "--", "scores")
+    text = _run(finished, "--", "scores", status=1)
+    assert "extra failed on phantom_heart: ValueError: no way" in text
     rows = (finished / "results" / "tiny" / "scores.csv").read_text().splitlines()
     failed = [row for row in rows if ",extra," in row]
     assert failed
