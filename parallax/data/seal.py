@@ -2,8 +2,9 @@
 
 The seal of a folder is `.seal` in it, that of a file NAME is `.NAME.seal` beside it. What does not
 match its seal is never read as valid: whoever would read it refuses it (`check`), and the next start of the
-run removes what has other sizes (`remove_damaged`), so that it is made again. Files that were never sealed,
-such as a table that somebody brings along, are taken as they are.
+run removes what has other sizes (`remove_damaged`), so that it is made again. A seal also names the seals of
+what the output was made of (`made_of`): times of files say this wrongly once a clock was set back. Files that
+were never sealed, such as a table that somebody brings along, are taken as they are.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from parallax.data.files import to_disk, write_json
@@ -40,6 +42,14 @@ def seal(*outputs: Path) -> None:
     for output in outputs:
         files = {name: [path.stat().st_size, sha256(path)] for name, path in _files(output)}
         write_json({"files": files}, seal_path(output))
+
+
+def made_of(outputs: Iterable[Path], *inputs: Path) -> None:
+    """Note in the seals of these outputs which versions of `inputs` they were made of."""
+    versions = {path.as_posix(): sha256(seal_path(path)) for path in inputs if seal_path(path).exists()}
+    for output in outputs:
+        path = seal_path(output)
+        write_json({**json.loads(path.read_text(encoding="utf-8")), "made_of": versions}, path)
 
 
 @contextmanager
@@ -92,10 +102,13 @@ def sealed_outputs(root: Path) -> Iterator[Path]:
 
 
 def remove_damaged(root: Path) -> list[SealError]:
-    """Remove the outputs under `root` of which a file has another size than it was sealed with; say which."""
-    found = []
+    """Remove the outputs under `root` of which a file has another size than it was sealed with; say which.
+
+    So go outputs that were made of another version of an input; paths of inputs are relative to here.
+    """
+    found, version = [], cache(sha256)
     for output in list(sealed_outputs(root)):
-        error = damaged(output) if output.exists() else None
+        error = (damaged(output) or _outdated(output, version)) if output.exists() else None
         if error is None and output.exists():
             continue
         if error is not None:
@@ -161,6 +174,15 @@ def _faults(output: Path, look: Callable[[Path], int | str]) -> Iterator[SealErr
             unit = "bytes" if isinstance(found, int) else "SHA-256"
             expected = values[0] if isinstance(found, int) else values[1]
             yield _error(path, output, f"{unit} {expected}", str(found))
+
+
+def _outdated(output: Path, version: Callable[[Path], str]) -> SealError | None:
+    """The first input that has another version than this output was made of; absent ones say nothing."""
+    for name, sealed in json.loads(seal_path(output).read_text(encoding="utf-8")).get("made_of", {}).items():
+        path = seal_path(Path(name))
+        if path.exists() and version(path) != sealed:
+            return _error(output, output, f"made of the version {sealed} of {name}", version(path))
+    return None
 
 
 def _read_digest(path: Path) -> str:

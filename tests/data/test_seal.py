@@ -11,6 +11,7 @@ from parallax.data.seal import (
     damaged,
     digests,
     fresh_folder,
+    made_of,
     remove_damaged,
     seal,
     sealed_outputs,
@@ -89,3 +90,21 @@ def test_times_in_the_future_become_now(run):
     os.utime(cost, (now + 100, now + 100))
     assert settle_times(run, now) == 1
     assert cost.stat().st_mtime == now
+
+
+def test_what_was_made_of_another_version_of_an_input_goes(run):
+    cost, made = run / "runs/a/cost.json", run / "runs/a/scores.csv"
+    write_text("x", made)
+    seal(made)
+    made_of([made], cost, run / "unsealed.csv")
+    check(made)
+    assert remove_damaged(run) == []
+    seal(cost)  # the same again
+    assert remove_damaged(run) == []
+    write_json({"a": 2}, cost)
+    seal(cost)
+    (error,) = remove_damaged(run)
+    assert error.where == str(made)
+    assert f"of {cost.as_posix()}" in error.expected
+    assert not made.exists()
+    check(cost)

@@ -134,6 +134,18 @@ def test_a_failing_method_leaves_rows_and_stops_nobody(finished):
     assert any(",oracle," in row for row in rows)
 
 
+def test_a_method_that_hangs_is_ended_at_its_limit_and_a_limit_retrains_nobody_else(finished):
+    hangs = EXTRA.replace('return Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")', "__import__('time').sleep(3600)")
+    (finished / "baselines" / "extra.py").write_text(hangs)
+    config = finished / "tiny.yaml"
+    if "extra" not in config.read_text():
+        _edit(config, "[oracle, empty]", "[oracle, empty, extra]")
+    config.write_text(config.read_text() + "limits: {train_s: 5}\n")
+    assert _planned(finished) == {"phantom_heart/aligned/f100-d0/extra/paper-s0"}
+    text = _run(finished, "--", "scores", status=1)
+    assert "extra failed on phantom_heart: LimitError: not done within 5 s" in text
+
+
 def test_a_control_out_of_its_band_fails_the_run_and_no_table_is_made(finished):
     scores = finished / "results" / "tiny" / "scores.parquet"
     before, times = scores.read_bytes(), (scores.stat().st_atime_ns, scores.stat().st_mtime_ns)

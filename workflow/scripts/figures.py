@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from parallax.data.files import write_text
-from parallax.data.seal import check, seal
+from parallax.data.seal import check, made_of, seal
 from parallax.errors import run_script
 from parallax.figures.curves import BY_LABELS, BY_SHIFT, save_figure
 from parallax.figures.differences import draw_differences
@@ -50,6 +50,7 @@ def main() -> None:
         save_figure(figure, given.out / f"case_{dataset}")
     write_text(json.dumps(captions, indent=1, ensure_ascii=False) + "\n", given.out / "captions.json")
     seal(given.out)
+    made_of([given.out], given.scores)
 
 
 if __name__ == "__main__":

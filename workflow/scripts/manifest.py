@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from parallax.data.files import write_text
-from parallax.data.seal import check, seal
+from parallax.data.seal import check, made_of, seal
 from parallax.errors import run_script
 from parallax.run.manifest import make_manifest
 
@@ -20,6 +20,7 @@ def main() -> None:
     text = json.dumps(make_manifest(args.run_dir, args.config), indent=1, ensure_ascii=False)
     write_text(text + "\n", args.out)
     seal(args.out)
+    made_of([args.out], args.run_dir / "scores.parquet")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from parallax.data import files, store
 from parallax.data.frame import to_common
-from parallax.data.seal import check, fresh_folder
+from parallax.data.seal import check, fresh_folder, made_of
 from parallax.errors import run_script
 from parallax.perturb.families import apply, to_json
 from parallax.perturb.level import case_rng, donors_for, parameters_for, read_level
@@ -46,6 +46,7 @@ def main():
         files.write_json(transforms, folder / "transforms.json")
         files.write_json(frames, folder / "frames.json")
         store.write_part(folder, task, held, crop=part.crop)
+    made_of([given.out], given.prepared)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from parallax.data.seal import check
+from parallax.data.seal import check, made_of
 from parallax.errors import run_script
 from parallax.learn.job import Job, predict_job, read_budget
 from parallax.learn.limits import Limits
@@ -44,6 +44,7 @@ def main() -> None:
     predict_job(
         job, a.data, a.model, a.status, a.out, a.predict_status, every_subset=every, lend=lend, limits=limits
     )
+    made_of((a.out, a.predict_status), a.data, a.model, a.status)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from parallax.data.files import read_json
 from parallax.data.repairs import repair_line, write_repairs
-from parallax.data.seal import check, fresh_folder
+from parallax.data.seal import check, fresh_folder, made_of
 from parallax.data.store import check_case, contents, write_case, write_part
 from parallax.errors import run_script
 from parallax.plugin import load_dataset
@@ -40,6 +40,7 @@ def main():
             print(repair_line(case))
         write_part(folder, task, held, crop=dataset.crop)
         write_repairs(folder, repairs)
+    made_of([given.out], given.split)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from parallax.data.files import read_json
-from parallax.data.seal import check, seal
+from parallax.data.seal import check, made_of, seal
 from parallax.errors import run_script
 from parallax.score.runs import read_run_info, score_run
 from parallax.score.table import write_rows
@@ -34,6 +34,7 @@ def main() -> None:
     run, status = read_run_info(given.run), read_json(given.status)
     write_rows(score_run(given.data, given.predictions, status, run, given.unperturbed), given.out)
     seal(given.out)
+    made_of([given.out], given.data, given.predictions, given.status)
     print(json.dumps({"score_s": round(time.monotonic() - started, 3)}))  # for benchmarks/where_time_goes.py
 
 

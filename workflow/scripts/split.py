@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from parallax.data.files import read_json, write_json
-from parallax.data.seal import check, seal
+from parallax.data.seal import check, made_of, seal
 from parallax.errors import run_script
 from parallax.perturb.labels import label_subsets, labels_name
 
@@ -32,6 +32,7 @@ def main():
         seal(path)
     write_json(split, given.out)
     seal(given.out)
+    made_of([given.out, *given.out_dir.glob("*.json")], given.cases)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from parallax.data.files import read_json
-from parallax.data.seal import check
+from parallax.data.seal import check, made_of
 from parallax.data.store import write_train_view
 from parallax.errors import run_script
 from parallax.perturb.annotation import FULL, Annotation
@@ -30,6 +30,7 @@ def main():
     else:
         annotation = Annotation.model_validate(given.annotate)
         write_annotated_view(given.data, subset, given.annotation, annotation, given.seed, given.out)
+    made_of([given.out], given.data, given.labels)
 
 
 if __name__ == "__main__":
