@@ -13,13 +13,17 @@ CONFIG ?=
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: all test check smoke discriminate clean
+.PHONY: all test faults check smoke discriminate clean
 all: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS) -- all
 	@$(if $(ARGS),true,$(BIN)/python -m parallax.run.session $(or $(CONFIG),config/quick.yaml))
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(CORES) -q $(ARGS)
+
+# Every fault of docs/reliability.md, done for real; half an hour on two cores.
+faults: $(READY)
+	@$(BIN)/python -m pytest -q -m "faults or not faults" $(ARGS) tests/faults
 
 smoke: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile config/smoke.yaml $(ARGS) -- all

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from parallax.case import Volume
-from parallax.data.store import read_json, write_json
+from parallax.data.files import read_json, write_json
 from parallax.data.volumes import write_volume
 from parallax.plugin import plugin_root
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 import parallax
-from parallax.data.store import write_json
-from parallax.exchange.finished import FinishedRun, sha256
+from parallax.data.files import write_json
+from parallax.data.seal import sha256
+from parallax.exchange.finished import FinishedRun
 
 _LICENCE = "https://spdx.org/licenses/Apache-2.0.html"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parallax.data.store import Part, fresh_folder, read_json, read_part
+from parallax.data.files import read_json, replacing_folder
+from parallax.data.store import Part, read_part
 from parallax.errors import UserError
 
 
@@ -75,11 +75,5 @@ def new_folder(out: Path) -> Iterator[Path]:
             found="a file" if out.is_file() else "a folder",
             remedy="give another name, or remove it first",
         )
-    with fresh_folder(out) as folder:
+    with replacing_folder(out) as folder:
         yield folder
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -15,10 +15,12 @@ from pathlib import Path
 import pandas as pd
 
 from parallax.case import Task
-from parallax.data.store import Part, write_json
+from parallax.data.files import write_json
+from parallax.data.seal import sha256
+from parallax.data.store import Part
 from parallax.data.volumes import read_grid, same_grid
 from parallax.exchange.croissant import write_croissant
-from parallax.exchange.finished import FinishedRun, new_folder, sha256
+from parallax.exchange.finished import FinishedRun, new_folder
 
 _IMAGES, _LABELS = {"train": "imagesTr", "test": "imagesTs"}, {"train": "labelsTr", "test": "labelsTs"}
 

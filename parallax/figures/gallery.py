@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from parallax.data.files import write_text
 from parallax.errors import ConfigError, nearest
 from parallax.figures.curves import BY_LABELS, BY_SHIFT, save_figure
 from parallax.figures.differences import draw_differences
 from parallax.figures.multiples import draw_by
 from parallax.figures.panels import draw_case
-from parallax.score.table import write_text
 from parallax.tables.comparisons import Comparisons, compare
 from parallax.tables.layout import Context
 from parallax.tables.summary import Line, summarise, with_all_modalities

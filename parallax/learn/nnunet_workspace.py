@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import IGNORE, Budget, Grid, Sample, Task, TrainView
+from parallax.data.files import write_bytes
+from parallax.data.seal import damaged, seal, seal_path
 from parallax.errors import DataError
-from parallax.learn.checkpoint import write_bytes
 from parallax.learn.nnunet_environment import nnunet_environment, workers_in_process
 
 #: Name of the one dataset in a workspace, of its plans and of the configuration that is trained.
@@ -78,13 +79,15 @@ def prepare_workspace(cases: NnunetCases, budget: Budget, workspace: Path) -> st
             remedy="raise the label fraction, or use the preset `paper`, which needs one modality at a time",
         )
     digest = _digest(cases, budget)
-    marker = workspace / "prepared.txt"
-    if marker.exists() and marker.read_text(encoding="utf-8") == digest:
+    marker, prepared = workspace / "prepared.txt", workspace / "preprocessed"
+    kept = marker.exists() and marker.read_text(encoding="utf-8") == digest
+    if kept and seal_path(prepared).exists() and not damaged(prepared):
         return digest
     shutil.rmtree(workspace, ignore_errors=True)
     _export(cases, workspace / "raw" / DATASET)
     with nnunet_environment(workspace, planning=True, log=workspace / "nnunet.log"):
         _plan_and_preprocess(budget)
+    seal(prepared)
     write_bytes(marker, digest.encode())
     return digest
 

@@ -105,6 +105,19 @@ class Misalignment(_Strict):
     swapped_fraction: float | None = Field(None, ge=0, le=1)
 
 
+class LimitsConfig(_Strict):
+    """Most that one run may take before it counts as failed. A change of these trains nothing again."""
+
+    train_s: float = Field(2 * 86400, gt=0)
+    predict_s: float = Field(86400 / 2, gt=0)
+    memory_mib: float | None = Field(None, gt=0)
+
+    def options(self, seconds: float) -> str:
+        """Options of train.py and predict.py."""
+        memory = "" if self.memory_mib is None else f" --limit-mib {self.memory_mib:g}"
+        return f"--limit-s {seconds!r}{memory}"
+
+
 class RunConfig(_Strict):
     """All that a run depends on. Its name is the name of the folder under results/."""
 
@@ -127,6 +140,7 @@ class RunConfig(_Strict):
     seeds: list[int] = Field(default=[0], min_length=1)
     label_draws: int = Field(1, ge=1)
     budget: BudgetConfig
+    limits: LimitsConfig = LimitsConfig()
     experiment: Experiment | None = None
 
     def budget_of(self, dataset: str) -> Budget:

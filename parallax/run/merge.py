@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from parallax.data.store import write_json
+from parallax.data.files import write_json
 from parallax.errors import UserError
 from parallax.exchange.finished import FinishedRun, new_folder, read_finished
 from parallax.figures.gallery import Gallery

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parallax.score.table import RUN_KEYS, Row, read_rows, refuse_duplicates, replacing
+from parallax.data.files import replacing
+from parallax.score.table import RUN_KEYS, Row, read_rows, refuse_duplicates
 
 #: Columns of `cost.json` that `costs.csv` carries beside the columns that name the run.
 COST_COLUMNS = (

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parallax.data.files import replacing
 from parallax.errors import DataError
 
 if TYPE_CHECKING:
@@ -165,24 +164,6 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """Write the table as parquet, all of it or nothing."""
     with replacing(path) as temporary:
         frame.to_parquet(temporary, index=False)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder that takes the place of `path` when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write a text file, all of it or nothing."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _cell(value: object) -> object:

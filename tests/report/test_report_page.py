@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from tidy import method_rows, row, toy_rows
 
-from parallax.data.store import write_json
+from parallax.data.files import write_json
 from parallax.plugin import plugin_root
 from parallax.report.build import build_report, write_report
 from parallax.score.table import to_frame, write_parquet
@@ -89,7 +89,7 @@ QUOTED = "\"'><img src=x onerror=alert(1)>&{{7*7}}\\input{x}$&%#"
 
 
 def test_hostile_text_from_every_source_is_escaped_in_html(run):
-    """Case, dataset, structure, modality, method, preset, reason, note, title and a row of published numbers."""
+    """Every column that holds text, notes, the title and a row of published numbers."""
     names = ("case", "dataset", "structure", "modality", "method", "preset", "annotation", "pretraining")
     rows = [*toy_rows(), row(**dict.fromkeys(names, QUOTED)), row(**dict.fromkeys(names, EVIL))]
     rows += method_rows("cmc", 0.5)

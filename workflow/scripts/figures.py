@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from parallax.data.seal import check, made_of, seal
+from parallax.errors import run_script
 from parallax.figures.gallery import Gallery
 from parallax.score.table import read_table
 from parallax.tables.layout import read_context
@@ -22,8 +24,11 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
+    check(given.scores)
     Gallery(given.run_dir, read_table(given.scores), read_context(notes=given.notes)).save(given.out)
+    seal(given.out)
+    made_of([given.out], given.scores)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
