@@ -4,7 +4,7 @@ Usage: `python benchmarks/drift.py [--method supervised] [--steps 40]`, on Linux
 
 Libraries choose kernels by what the processor can do. Environment variables make them take those of an older
 one, which add in another order, as another machine or another BLAS does. Small heart phantoms, one thread.
-For each choice a process of its own trains, segments four cases and scores them: Dice per case, modality, structure.
+For each choice a process of its own trains, segments four cases and scores each structure in each modality.
 """
 
 from __future__ import annotations

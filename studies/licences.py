@@ -1,6 +1,6 @@
 """The licences of everything that requirements.lock pins, as each installed package states them.
 
-Usage: `python studies/licences.py` rewrites docs/licences.md; `--check` says whether it is up to date (exit 1: no).
+Usage: `python studies/licences.py` rewrites docs/licences.md; `--check`: exit status 1 if it is stale.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK, PAGE = ROOT / "requirements.lock", ROOT / "docs" / "licences.md"
 HEAD = """# Licences
 
-What `requirements.lock` pins, with the licence that each package states in its own metadata (`License-Expression`,
-else its classifiers, else the field `License`, else the first line of its licence file). Made by `python
-studies/licences.py`; a test compares names and versions with the lock file. Parallax itself is Apache-2.0. Nothing
-here is copied into Parallax: all of it is installed from its own source.
+What `requirements.lock` pins, with the licence that each package states in its own metadata
+(`License-Expression`, else its classifiers, else the field `License`, else its licence file).
+Made by `python studies/licences.py`; a test compares names and versions with the lock file. Parallax is
+Apache-2.0. Nothing here is copied into Parallax: all of it is installed from its own source.
 
 | package | version | licence |
 | --- | --- | --- |
@@ -50,10 +50,8 @@ def licence(name: str) -> str:
 def _from_file(found: Distribution) -> str:
     name = re.compile(r"dist-info.*(licen[cs]e|copying)", re.IGNORECASE)
     for file in [file for file in found.files or [] if name.search(str(file))]:
-        words = str(found.locate_file(file))
-        first = next(
-            (line for line in Path(words).read_text("utf-8", "replace").splitlines() if line.strip()), ""
-        )
+        text = Path(str(found.locate_file(file))).read_text(encoding="utf-8", errors="replace")
+        first = next((line for line in text.splitlines() if line.strip()), "")
         if first:
             return f"{first.strip()} (licence file)"
     return ""

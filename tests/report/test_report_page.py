@@ -89,7 +89,7 @@ QUOTED = "\"'><img src=x onerror=alert(1)>&{{7*7}}\\input{x}$&%#"
 
 
 def test_hostile_text_from_every_source_is_escaped_in_html(run):
-    """Every column that holds text, notes, the title and a row of published numbers."""
+    """Names, reasons, notes, title, captions, the manifest and a row of published numbers."""
     names = ("case", "dataset", "structure", "modality", "method", "preset", "annotation", "pretraining")
     rows = [*toy_rows(), row(**dict.fromkeys(names, QUOTED)), row(**dict.fromkeys(names, EVIL))]
     rows += method_rows("cmc", 0.5)
