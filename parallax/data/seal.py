@@ -42,6 +42,9 @@ def seal(*outputs: Path) -> None:
     for output in outputs:
         files = {name: [path.stat().st_size, sha256(path)] for name, path in _files(output)}
         write_json({"files": files}, seal_path(output))
+        if not output.is_dir():  # a folder comes with its seal, a file without would be taken as it is
+            to_disk(output)
+        to_disk(seal_path(output))
 
 
 def made_of(outputs: Iterable[Path], *inputs: Path) -> None:
@@ -61,8 +64,6 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for _, path in _files(temporary):
-            to_disk(path)  # methods write their weights as they like
         seal(temporary)
         if folder.exists():
             shutil.rmtree(folder)
