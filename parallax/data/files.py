@@ -1,4 +1,4 @@
-"""How every file of a run is written: all of it or nothing, and on the disk before it has its name."""
+"""How every file of a run is written: all of it or nothing."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from parallax.errors import DataError
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name in the same folder that takes the place of `path` when the block succeeds.
 
-    A reader sees the old file or the new one; where the block or the disk fails, nothing is left.
+    A reader sees the old file or the new one; where the block or the disk fails, nothing is left. After a
+    power failure a file may be cut short all the same: seals and the digests of checkpoints tell.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         yield temporary
-        to_disk(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -39,9 +39,6 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                to_disk(path)  # methods write their weights as they like
         if folder.exists():
             shutil.rmtree(folder)
         temporary.replace(folder)
@@ -50,10 +47,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def to_disk(path: Path) -> None:
-    """Wait until the content of a file is on the disk.
-
-    Without this a file system may keep a rename and lose the content that was renamed when the power fails.
-    """
+    """Wait until the content of a file is on the disk, which takes tens of milliseconds."""
     with path.open("r+b") as handle:  # Windows flushes only what was opened for writing
         os.fsync(handle.fileno())
 

@@ -41,6 +41,9 @@ def seal(*outputs: Path) -> None:
     for output in outputs:
         files = {name: [path.stat().st_size, sha256(path)] for name, path in _files(output)}
         write_json({"files": files}, seal_path(output))
+        if not output.is_dir():  # a folder comes with its seal, a file without would be taken as it is
+            to_disk(output)
+        to_disk(seal_path(output))
 
 
 def made_of(outputs: Iterable[Path], *inputs: Path) -> None:
