@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from parallax.data.files import replacing_folder, write_json
+from parallax.data.files import replacing_folder, to_disk, write_json
 from parallax.errors import DataError
 
 _NAME = ".seal"  # no `.json`: whoever lists the JSON files of a folder does not want it
