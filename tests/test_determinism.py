@@ -27,9 +27,7 @@ def drift():
 def test_other_kernels_stay_within_the_drift_that_is_stated(drift):
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("the variables that choose kernels are those of x86 processors")
-    one, mean = (
-        float(re.search(pattern, PAGE)[1]) for pattern in (r"one Dice: ([0-9.]+)", r"mean: ([0-9.]+)")
-    )
+    one, mean = (float(re.search(rf"{what}: (0\.\d+)", PAGE)[1]) for what in ("one Dice", "the mean"))
     kernels = (drift.MACHINES[name] for name in ("as it is", "all without AVX"))
     here, there = (drift.on_machine(variables, "supervised", 12) for variables in kernels)
     found = drift.apart(here, there)
