@@ -1,7 +1,7 @@
 """Another machine: how far scores may drift is stated in docs/determinism.md and holds on one tiny run.
 
-That the same machine gives the same bits is checked elsewhere: tests/test_leaks.py (again, after other methods),
-tests/test_method_contract.py and tests/baselines/test_nnunet.py (resumed), `make weekly` (the whole quick job).
+That the same machine gives the same bits is checked elsewhere: tests/test_leaks.py (again, after others),
+tests/test_method_contract.py, tests/baselines/test_nnunet.py (resumed), `make weekly` (the quick job again).
 """
 
 import importlib.util
