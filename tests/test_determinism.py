@@ -1,8 +1,7 @@
 """Another machine: how far scores may drift is stated in docs/determinism.md and holds on one tiny run.
 
-That the same machine gives the same bits is checked elsewhere: tests/test_leaks.py (again, after other
-methods), tests/test_method_contract.py and tests/baselines/test_nnunet.py (resumed), `make weekly` (the whole
-quick job).
+That the same machine gives the same bits is checked elsewhere: tests/test_leaks.py (again, after others),
+tests/test_method_contract.py, tests/baselines/test_nnunet.py (resumed), `make weekly` (the quick job again).
 """
 
 import importlib.util
@@ -28,9 +27,7 @@ def drift():
 def test_other_kernels_stay_within_the_drift_that_is_stated(drift):
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("the variables that choose kernels are those of x86 processors")
-    one, mean = (
-        float(re.search(pattern, PAGE)[1]) for pattern in (r"one Dice: ([0-9.]+)", r"mean: ([0-9.]+)")
-    )
+    one, mean = (float(re.search(rf"{what}: (0\.\d+)", PAGE)[1]) for what in ("one Dice", "the mean"))
     kernels = (drift.MACHINES[name] for name in ("as it is", "all without AVX"))
     here, there = (drift.on_machine(variables, "supervised", 12) for variables in kernels)
     found = drift.apart(here, there)
