@@ -38,7 +38,7 @@ def main() -> None:
     check(a.data, a.model, a.status)
     device = "cuda" if a.devices else a.device
     job = Job(a.method, a.switches, a.seed, read_budget(a.budget), device, a.threads)
-    limits = Limits(a.limit_s, a.limit_mib)
+    limits = Limits(a.limit_s, a.limit_mib, bool(a.devices))
     lend = partial(leased, a.method, a.devices, a.gpu_share)
     every = a.test_modalities == "every"
     predict_job(

@@ -44,7 +44,16 @@ def main() -> None:
     device = "cuda" if a.devices else a.device
     job = Job(a.method, a.switches, a.seed, read_budget(a.budget), device, a.threads)
     lend = partial(leased, a.method, a.devices, a.gpu_share)
-    train_job(job, a.view, a.scratch, a.model, a.cost, a.status, lend, Limits(a.limit_s, a.limit_mib))
+    train_job(
+        job,
+        a.view,
+        a.scratch,
+        a.model,
+        a.cost,
+        a.status,
+        lend,
+        Limits(a.limit_s, a.limit_mib, bool(a.devices)),
+    )
     made_of(outputs, a.view)
 
 
