@@ -32,6 +32,10 @@ def pins() -> dict[str, str]:
     return dict(line.split("==") for line in lines if line.strip() and not line.startswith("#"))
 
 
+# Packages that state none, and where it was read.
+_READ_ELSEWHERE = {"mlcroissant": "Apache-2.0 (LICENSE of mlcommons/croissant)"}
+
+
 def licence(name: str) -> str:
     """The licence that an installed package states; `not installed here` where it is not."""
     try:
@@ -44,7 +48,7 @@ def licence(name: str) -> str:
     own = " ".join((metadata.get("License") or "").split())
     stated = own if 0 < len(own) <= _SHORT and own != "UNKNOWN" else ""
     named = metadata.get("License-Expression") or ", ".join(c for c in classifiers if c != "OSI Approved")
-    return named or stated or _from_file(found) or "not stated"
+    return named or stated or _from_file(found) or _READ_ELSEWHERE.get(name, "not stated")
 
 
 def _from_file(found: Distribution) -> str:

@@ -139,7 +139,7 @@ def test_a_method_that_looks_is_found_out(leak, before, clean, poisoned, tmp_pat
         def fit(self, view, scratch):
             cost = super().fit(view, scratch)
             root = Path(view.labelled[0].image.filename).parents[1]
-            self.maps = self.maps + np.float32(zlib.crc32((root / leak).read_bytes()))
+            self.maps = self.maps + np.float32(zlib.crc32((root / leak).read_bytes()) / 2**32)
             return cost
 
     pair = ("mean_shape", "paper")

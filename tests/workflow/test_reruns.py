@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from parallax.data.seal import seal, seal_path
+
 ROOT = Path(__file__).parents[2]
 CONFIG = """
 run: tiny
@@ -152,11 +154,14 @@ def test_a_control_out_of_its_band_fails_the_run_and_no_table_is_made(finished):
     frame = pd.read_parquet(scores)
     frame.loc[(frame.method == "oracle") & (frame.metric == "dice"), "value"] = 0.9
     frame.to_parquet(scores, index=False)
+    sealed = seal_path(scores).read_bytes()
+    seal(scores)
     environment = os.environ | {"PYTHONPATH": str(finished), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         _command("--", "tables"), cwd=finished, env=environment, capture_output=True, text=True, check=False
     )
     scores.write_bytes(before)
+    seal_path(scores).write_bytes(sealed)
     os.utime(scores, ns=times)
     assert done.returncode != 0
     assert "Control oracle is out of its band. Where: phantom_heart, aligned" in done.stdout + done.stderr
