@@ -90,7 +90,7 @@ def test_more_trainings_killed_in_a_step(undisturbed, tmp_path, count, seed):
 
 def _write_for_ever(folder):
     for step in range(10**6):
-        write_checkpoint(folder, "f", {"step": step, "net": torch.full((500_000,), step % 97)})
+        write_checkpoint(folder, "f", {"step": step, "net": torch.full((5_000_000,), step % 97)})
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked")
@@ -118,7 +118,7 @@ def test_a_checkpoint_that_was_being_written_leaves_a_whole_one(tmp_path, count)
 
 
 def _wait_for_write(folder, limit_s=60):
-    """Until a checkpoint is there and the next one is being written."""
+    """Until one checkpoint is set aside and the next one is being written."""
     started = time.monotonic()
-    while not ((folder / "checkpoint.pt").exists() and any(folder.glob(".checkpoint.pt.*.tmp"))):
+    while not ((folder / "checkpoint.previous.pt").exists() and any(folder.glob(".checkpoint.pt.*.tmp"))):
         assert time.monotonic() - started < limit_s
