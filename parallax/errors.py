@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import errno
+import sys
+from collections.abc import Callable, Iterable
 from typing import Self
+
+#: What the system says where a disk, a quota or the size of a file is used up.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
@@ -47,6 +52,20 @@ class GeometryError(DataError):
 
 class PluginError(UserError):
     """A file under datasets/, methods/ or baselines/ does not fulfil its contract."""
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run the `main` of a script: a mistake of the user's is one paragraph and status 2, not a traceback."""
+    try:
+        main()
+    except UserError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        sys.stderr.write(f"{error}. What was being written is removed. Make room and start the run again.\n")
+        sys.exit(1)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 import parallax
 from parallax.case import Budget, Sample, Task, TrainView
+from parallax.data.files import write_bytes
 from parallax.data.store import let_go
 from parallax.errors import UserError
 from parallax.learn.batch import Batch
-from parallax.learn.checkpoint import read_checkpoint, write_bytes, write_checkpoint
+from parallax.learn.checkpoint import read_checkpoint, write_checkpoint
 from parallax.learn.device import device_name, peak_memory_mib
 from parallax.learn.method import Cost
 from parallax.learn.networks import stable_seed

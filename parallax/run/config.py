@@ -13,6 +13,8 @@ from parallax.run.experiment import Experiment
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
 Count = Annotated[int, Field(ge=0)]
+#: Names folders of a run and stands in commands: no path, no option, nothing that a shell would read.
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 Patch = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 
 
@@ -103,21 +105,34 @@ class Misalignment(_Strict):
     swapped_fraction: float | None = Field(None, ge=0, le=1)
 
 
+class LimitsConfig(_Strict):
+    """Most that one run may take before it counts as failed. A change of these trains nothing again."""
+
+    train_s: float = Field(2 * 86400, gt=0)
+    predict_s: float = Field(86400 / 2, gt=0)
+    memory_mib: float | None = Field(None, gt=0)
+
+    def options(self, seconds: float) -> str:
+        """Options of train.py and predict.py."""
+        memory = "" if self.memory_mib is None else f" --limit-mib {self.memory_mib:g}"
+        return f"--limit-s {seconds!r}{memory}"
+
+
 class RunConfig(_Strict):
     """All that a run depends on. Its name is the name of the folder under results/."""
 
-    run: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    run: FolderName
     title: str = ""
     notes: list[str] = Field(default_factory=list)
     data: str | None = None
-    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], DatasetConfig] = Field(min_length=1)
+    datasets: dict[FolderName, DatasetConfig] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
     presets: dict[str, dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Any]]] = Field(
         default_factory=dict
     )
     reference: str = "nnunet"
     conditions: list[Condition] = Field(min_length=1)
-    misalignments: dict[str, Misalignment] = Field(default_factory=dict)
+    misalignments: dict[FolderName, Misalignment] = Field(default_factory=dict)
     annotations: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], Annotation] = Field(
         default_factory=dict
     )
@@ -125,6 +140,7 @@ class RunConfig(_Strict):
     seeds: list[int] = Field(default=[0], min_length=1)
     label_draws: int = Field(1, ge=1)
     budget: BudgetConfig
+    limits: LimitsConfig = LimitsConfig()
     experiment: Experiment | None = None
 
     def budget_of(self, dataset: str) -> Budget:

@@ -43,7 +43,7 @@ def resolve(given: Mapping[str, Any], configfile: Path | None = None) -> RunConf
     values = dict(given)
     if "run" not in values:
         values = {**_read(base), **values}
-    values["methods"] = _names(values.get("methods"))
+    values["methods"] = names_of(values.get("methods"))
     if not isinstance(values.get("datasets"), Mapping):
         values["datasets"] = _narrow(values, base)
     try:
@@ -75,7 +75,8 @@ def given_values(pairs: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _names(value: Any) -> Any:
+def names_of(value: Any) -> Any:
+    """A list of names that is given as one text, `a,b`; anything else stays."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -86,7 +87,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _narrow(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
     known = _read(base).get("datasets") or {}
-    wanted = _names(values.get("datasets")) or []
+    wanted = names_of(values.get("datasets")) or []
     for name in wanted:
         if name not in known:
             raise ConfigError(

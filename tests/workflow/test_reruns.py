@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from parallax.data.seal import seal, seal_path
+
 ROOT = Path(__file__).parents[2]
 CONFIG = """
 run: tiny
@@ -70,12 +72,12 @@ def _command(*arguments):
     return [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "tiny.yaml", *arguments]
 
 
-def _run(folder, *arguments):
+def _run(folder, *arguments, status=0):
     environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         _command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -125,12 +127,25 @@ def test_a_failing_method_leaves_rows_and_stops_nobody(finished):
     )
     if "extra" not in (finished / "tiny.yaml").read_text():
         _edit(finished / "tiny.yaml", "[oracle, empty]", "[oracle, empty, extra]")
-    _run(finished, "--", "scores")
+    text = _run(finished, "--", "scores", status=1)
+    assert "extra failed on phantom_heart: ValueError: no way" in text
     rows = (finished / "results" / "tiny" / "scores.csv").read_text().splitlines()
     failed = [row for row in rows if ",extra," in row]
     assert failed
     assert all("failed" in row and "ValueError: no way" in row for row in failed)
     assert any(",oracle," in row for row in rows)
+
+
+def test_a_method_that_hangs_is_ended_at_its_limit_and_a_limit_retrains_nobody_else(finished):
+    hangs = EXTRA.replace('return Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")', "__import__('time').sleep(3600)")
+    (finished / "baselines" / "extra.py").write_text(hangs)
+    config = finished / "tiny.yaml"
+    if "extra" not in config.read_text():
+        _edit(config, "[oracle, empty]", "[oracle, empty, extra]")
+    config.write_text(config.read_text() + "limits: {train_s: 5}\n")
+    assert _planned(finished) == {"phantom_heart/aligned/f100-d0/extra/paper-s0"}
+    text = _run(finished, "--", "scores", status=1)
+    assert "extra failed on phantom_heart: LimitError: not done within 5 s" in text
 
 
 def test_a_control_out_of_its_band_fails_the_run_and_no_table_is_made(finished):
@@ -139,11 +154,14 @@ def test_a_control_out_of_its_band_fails_the_run_and_no_table_is_made(finished):
     frame = pd.read_parquet(scores)
     frame.loc[(frame.method == "oracle") & (frame.metric == "dice"), "value"] = 0.9
     frame.to_parquet(scores, index=False)
+    sealed = seal_path(scores).read_bytes()
+    seal(scores)
     environment = os.environ | {"PYTHONPATH": str(finished), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         _command("--", "tables"), cwd=finished, env=environment, capture_output=True, text=True, check=False
     )
     scores.write_bytes(before)
+    seal_path(scores).write_bytes(sealed)
     os.utime(scores, ns=times)
     assert done.returncode != 0
     assert "Control oracle is out of its band. Where: phantom_heart, aligned" in done.stdout + done.stderr
