@@ -13,7 +13,7 @@ CONFIG ?=
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: all test check smoke discriminate clean
+.PHONY: all test check smoke discriminate fuzz clean
 all: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS) -- all
 	@$(if $(ARGS),true,$(BIN)/python -m parallax.run.session $(or $(CONFIG),config/quick.yaml))
@@ -28,6 +28,12 @@ smoke: $(READY)
 discriminate: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile config/discriminate.yaml $(ARGS) -- all
 	@$(BIN)/python studies/discriminate.py
+
+# The fuzzer of tests/fuzz, so many seconds a target.
+FUZZ_S ?= 60
+fuzz: $(READY)
+	@cd tests && for target in nifti manifest config metrics; do \
+		PYTHONPATH=. ../$(BIN)/python -m fuzz.targets $$target -max_total_time=$(FUZZ_S) -rss_limit_mb=1024 || exit 1; done
 
 check: $(READY)
 	$(BIN)/ruff format --check .

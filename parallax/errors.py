@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Self
+
+
+#: Characters of a part of a message that may come from a file.
+_MOST = 1000
 
 
 class UserError(Exception):
@@ -20,7 +26,10 @@ class UserError(Exception):
 
     def __init__(self, what: str, *, where: str, expected: str, found: str, remedy: str) -> None:
         self.what, self.where, self.expected, self.found, self.remedy = what, where, expected, found, remedy
-        super().__init__(f"{what}. Where: {where}. Expected: {expected}. Found: {found}. Remedy: {remedy}.")
+        parts = (
+            f"Where: {_plain(where)}. Expected: {expected}. Found: {_plain(found)}. Remedy: {_plain(remedy)}."
+        )
+        super().__init__(f"{what}. {parts}")
 
     def within(self, where: str) -> Self:
         """The same error, met inside `where`: a row of a list, a dataset of a configuration."""
@@ -31,6 +40,12 @@ class UserError(Exception):
             found=self.found,
             remedy=self.remedy,
         )
+
+
+def _plain(text: str) -> str:
+    """The text as a paragraph holds it: what a file holds may be megabytes, or steer a terminal."""
+    kept = text if len(text) <= _MOST else f"{text[:_MOST]}... ({len(text) - _MOST} more characters)"
+    return "".join(c if c.isprintable() else " " if c in "\r\n\t" else ascii(c)[1:-1] for c in kept)
 
 
 class ConfigError(UserError):
@@ -47,6 +62,16 @@ class GeometryError(DataError):
 
 class PluginError(UserError):
     """A file under datasets/, methods/ or baselines/ does not fulfil its contract."""
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """End the process as a mistake of the user's ends it: one paragraph on stderr, exit status 2."""
+    try:
+        yield
+    except UserError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(2)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Every case of the corpus of bad input gets a clear error, quickly, in little memory, and leaves nothing behind."""
+"""The corpus of bad input: each case gets a clear error, quickly, in little memory, and leaves nothing behind."""
 
 import json
 import subprocess
@@ -6,10 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from corpus.index import every_case
+from corpus import configs
+from corpus.index import KEPT, every_case, listed
 from corpus.server import LIMIT_MIB, LIMIT_S
 
+from parallax.errors import ConfigError
+from parallax.plugin import plugin_root
+from parallax.run.config import RunConfig
+from parallax.run.resolve import resolve
+
 CASES = every_case()
+MUTATIONS = [(f"{key}/{name}", key, values) for key, name, values in configs.mutations()]
 MOST_CHARACTERS = 8000
 
 
@@ -19,7 +26,12 @@ def ask():
     tests = Path(__file__).parent
     command = [sys.executable, "-m", "corpus.server"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tests
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=tests,
     ) as server:
 
         def asked(case, folder):
@@ -31,6 +43,7 @@ def ask():
         server.stdin.close()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of memory are those of POSIX")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_bad_input_gets_a_clear_error_and_leaves_nothing(case, ask, tmp_path):
     outcome = ask(case, tmp_path)
@@ -43,3 +56,46 @@ def test_bad_input_gets_a_clear_error_and_leaves_nothing(case, ask, tmp_path):
     assert outcome["changed"] == []
     assert outcome["taken_s"] < LIMIT_S
     assert outcome["peak_mib"] < LIMIT_MIB
+
+
+@pytest.mark.parametrize(("key", "values"), [m[1:] for m in MUTATIONS], ids=[m[0] for m in MUTATIONS])
+def test_a_key_with_a_value_that_it_cannot_have_is_named(key, values):
+    with pytest.raises(ConfigError) as caught:
+        resolve(values)
+    assert next(part for part in reversed(key.split(".")) if not part.isdigit()) in caught.value.where
+    assert caught.value.remedy
+
+
+def test_the_configuration_that_is_mutated_is_good_and_has_every_key():
+    resolve(configs.FULL)
+    schema = RunConfig.model_json_schema()
+    wanted = {key for block in (schema, *schema["$defs"].values()) for key in block["properties"]}
+    assert wanted - {str(key) for path in configs.places(configs.FULL) for key in path} == set()
+
+
+@pytest.mark.parametrize("key", configs.MAY_BE_NULL)
+def test_a_block_that_may_be_left_out_may_be_null(key):
+    path = tuple(key.split("."))
+    assert path in set(configs.places(configs.FULL))
+    values = configs.changed(path, None)
+    if key.startswith("annotations.") and path[1] in ("rough", "worse", "worst"):
+        assert resolve(values).annotations[path[1]].describe() == "nothing left out"
+    else:
+        resolve(values)
+
+
+def test_no_case_vanishes():
+    assert len(CASES) >= 300
+    assert len({case.id for case in CASES}) == len(CASES)
+    assert listed() == KEPT.read_text(encoding="utf-8"), "write it anew: python -m corpus.index, in tests/"
+
+
+@pytest.mark.parametrize("name", ["headers/metres/score.nii", "configs/file/key-twice"])
+def test_the_installed_command_says_the_same(name, tmp_path):
+    case = next(case for case in CASES if case.id == name)
+    command = [sys.executable, "-m", "parallax.cli", *case.build(tmp_path)[1:]]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=plugin_root(), check=False)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert all(word in ended.stderr for word in (*case.says, "Remedy: "))

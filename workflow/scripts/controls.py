@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from parallax.errors import told
 from parallax.score.table import read_table, write_text
 from parallax.tables.controls import control_errors, declared_bands, read_overlap
 
@@ -31,4 +32,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

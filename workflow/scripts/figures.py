@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+from parallax.errors import told
 from parallax.figures.curves import BY_LABELS, BY_SHIFT, save_figure
 from parallax.figures.differences import draw_differences
 from parallax.figures.multiples import draw_by
@@ -48,4 +49,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from parallax.data.splits import case_index
 from parallax.data.store import write_json
-from parallax.errors import UserError
+from parallax.errors import told
 from parallax.plugin import load_dataset
 
 
@@ -23,8 +23,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    try:
+    with told():
         main(sys.argv[1:])
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)

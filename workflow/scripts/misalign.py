@@ -8,7 +8,7 @@ from pathlib import Path
 
 from parallax.data import store
 from parallax.data.frame import to_common
-from parallax.errors import UserError
+from parallax.errors import told
 from parallax.perturb.families import apply, to_json
 from parallax.perturb.level import case_rng, donors_for, parameters_for, read_level
 
@@ -48,8 +48,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    try:
+    with told():
         main(sys.argv[1:])
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)

@@ -14,7 +14,7 @@ from parallax.data.store import (
     write_case,
     write_part,
 )
-from parallax.errors import UserError
+from parallax.errors import told
 from parallax.plugin import load_dataset
 
 
@@ -48,8 +48,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    try:
+    with told():
         main(sys.argv[1:])
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)

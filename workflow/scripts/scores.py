@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from parallax.errors import told
 from parallax.score.gather import gather, gather_costs, write_costs
 from parallax.score.table import to_frame, write_parquet, write_rows
 
@@ -25,4 +26,5 @@ def json_file(path: str) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from parallax.errors import told
 from parallax.plugin import plugin_root
 from parallax.report.write import TableInputs, build, print_overview, write_all
 
@@ -35,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with told():
+        main()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from parallax.data.store import read_json, write_train_view
-from parallax.errors import UserError
+from parallax.errors import told
 from parallax.perturb.annotation import FULL, Annotation
 from parallax.perturb.view import write_annotated_view
 
@@ -31,8 +31,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    try:
+    with told():
         main(sys.argv[1:])
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(2)
