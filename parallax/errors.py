@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
-
 #: Characters of a part of a message that may come from a file.
 _MOST = 1000
 

@@ -1,4 +1,4 @@
-"""The corpus of bad input: each case gets a clear error, quickly, in little memory, and leaves nothing behind."""
+"""The corpus of bad input: a clear error, quickly, in little memory, and nothing left behind."""
 
 import json
 import subprocess

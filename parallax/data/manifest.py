@@ -38,8 +38,8 @@ def read_manifest(root: Path, manifest: Path | None, modalities: Sequence[str]) 
         modalities: their names in the order of the task.
 
     Raises:
-        DataError: the list is absent or malformed, a case occurs twice, or a path leads out of `root`, by `..`
-            or by a link; the row is named.
+        DataError: the list is absent or malformed, a case occurs twice, or a path leads out of `root`
+            by `..` or a link; the row is named.
     """
     if manifest is None or manifest.name == "dataset.json":
         folder = manifest.parent if manifest else root
@@ -124,8 +124,8 @@ def _read_csv(path: Path, root: Path, modalities: Sequence[str]) -> list[Row]:
         twice = len(set(columns)) < len(columns)
         if wrong or twice or "case" not in columns or not set(columns) & set(modalities):
             raise _error(
-                f"columns case, patient (optional), {', '.join(modalities)}, and <modality>_label or label, once",
-                f"columns {', '.join(columns) or 'none'}",
+                f"columns case, patient (optional), {', '.join(modalities)}, and <modality>_label or label",
+                f"columns {', '.join(columns) or 'none'}{', one twice' * twice}",
                 str(path),
             )
         lines = ((cells, f"{path}, line {reader.line_num}") for cells in reader if cells)

@@ -172,7 +172,7 @@ def _is_nibabel(path: Path) -> bool:
 
 @contextmanager
 def _parsing(path: Path) -> Iterator[None]:
-    """Whatever a parser raises over bytes that are no volume: which errors those are is not for us to list."""
+    """Whatever a parser raises over bytes that are no volume: the list of them is not ours."""
     try:
         with np.errstate(all="ignore"):  # scaled to NaN or infinity, and refused for it later
             yield

@@ -134,7 +134,7 @@ def refuse_duplicates(rows: Iterable[Row]) -> None:
 
 
 def check_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame itself (types of the schema). Raises `DataError` as `check_row` and `refuse_duplicates` do."""
+    """The frame itself (typed). Raises `DataError` as `check_row` and `refuse_duplicates` do."""
     twice = frame.duplicated(list(_IDENTITY), keep="first") & (frame["status"] != "skipped")
     valued, finite = frame["status"].isin(VALUED), frame["value"].abs() < math.inf
     nsd = (frame["metric"] == "nsd") & valued

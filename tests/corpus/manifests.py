@@ -1,7 +1,6 @@
 """Lists of cases: CSV, datalist, nnU-Net folder; and the lists of a split."""
 
 import json
-import os
 
 import yaml
 
@@ -76,7 +75,7 @@ def _nnunet(description, **options):
             stored(folder / "scans" / "labelsTr" / f"{name}.nii.gz", nifti(blocks((1,))))
         if "link" in options:
             path = folder / "scans" / "imagesTr" / "a_0000.nii.gz"
-            os.replace(path, folder / "secret.nii.gz")
+            path.replace(folder / "secret.nii.gz")
             path.symlink_to(folder / "secret.nii.gz")
         text = description if isinstance(description, str | bytes) else json.dumps(description)
         command = folder_run(folder, text, "dataset.json")

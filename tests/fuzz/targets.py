@@ -26,8 +26,7 @@ FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 def refused_or_read(function, *given):
     try:
         return function(*given)
-    except UserError as error:
-        assert error.remedy
+    except UserError:
         return None
 
 
