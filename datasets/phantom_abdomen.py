@@ -65,13 +65,8 @@ class PhantomAbdomen(Dataset):
         """
         import json
 
-        from parallax.data.layouts import (
-            amos_files,
-            amos_values,
-            write_pairs,
-            write_scan,
-            write_text,
-        )
+        from parallax.data.files import write_text
+        from parallax.data.layouts import amos_files, amos_values, write_pairs, write_scan
         from parallax.phantom.abdomen import abdomen_subject
         from parallax.phantom.sampling import abdomen_size, scan_subject
 

@@ -81,7 +81,8 @@ class PhantomFromLabels(Dataset):
         """
         import json
 
-        from parallax.data.layouts import relabel, write_text
+        from parallax.data.files import write_text
+        from parallax.data.layouts import relabel
         from parallax.phantom.from_labels import labels_subject
 
         spacing = None if self.native else self.spacing_mm

@@ -53,13 +53,8 @@ class PhantomHeart(Dataset):
         import json
 
         from parallax.case import Volume
-        from parallax.data.layouts import (
-            mmwhs_files,
-            mmwhs_values,
-            relabel,
-            write_scan,
-            write_text,
-        )
+        from parallax.data.files import write_text
+        from parallax.data.layouts import mmwhs_files, mmwhs_values, relabel, write_scan
         from parallax.phantom.heart import heart_subject
         from parallax.phantom.sampling import heart_size, scan_subject
 

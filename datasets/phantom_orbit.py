@@ -56,7 +56,8 @@ class PhantomOrbit(Dataset):
         """Generate these subjects; T1 and T1c are stored along RAS axes, T2 as a coronal stack."""
         import json
 
-        from parallax.data.layouts import orbit_files, write_scan, write_text
+        from parallax.data.files import write_text
+        from parallax.data.layouts import orbit_files, write_scan
         from parallax.phantom.orbit import orbit_subject
         from parallax.phantom.sampling import orbit_size, scan_subject
 

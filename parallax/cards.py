@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from parallax.errors import ConfigError, nearest
+
+#: What the column `pretraining` says of weights that were drawn at random.
+NO_PRETRAINING = "none"
+_SAW = re.compile(r" \[saw (.*)\]$")
+
+
+def pretraining_text(weights: str, saw: Iterable[str]) -> str:
+    """Such as `MedNet-B [saw amos, chaos]`: external weights by name, and the data they saw."""
+    return f"{weights} [saw {', '.join(saw)}]"
+
+
+def data_seen(pretraining: str) -> frozenset[str]:
+    """The data that the weights of a `pretraining_text` saw, in small letters; empty for `none`."""
+    found = _SAW.search(pretraining)
+    return frozenset(part.strip().lower() for part in found[1].split(",")) if found else frozenset()
 
 
 @dataclass(frozen=True)
@@ -34,6 +50,13 @@ class MethodCard:
     needs_truth: bool = False
     needs_every_label: bool = False
     no_released: str = ""
+    pretrained: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def pretraining_of(self, preset: str) -> str:
+        """The external weights that this preset starts from and the data they saw, as tables carry them."""
+        if preset not in self.pretrained:
+            return NO_PRETRAINING
+        return pretraining_text(self.pretrained[preset]["weights"], self.pretrained[preset]["saw"])
 
     def trained_as(self, preset: str) -> str:
         """The first preset that is trained like this one: they differ in nothing but `at_prediction`."""

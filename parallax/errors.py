@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Self
+
+#: What the system says where a disk, a quota or the size of a file is used up.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: Characters of a part of a message that may come from a file.
 _MOST = 1000
@@ -63,14 +66,18 @@ class PluginError(UserError):
     """A file under datasets/, methods/ or baselines/ does not fulfil its contract."""
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """End the process as a mistake of the user's ends it: one paragraph on stderr, exit status 2."""
+def run_script(main: Callable[[], None]) -> None:
+    """Run the `main` of a script: a mistake of the user's is one paragraph and status 2, not a traceback."""
     try:
-        yield
+        main()
     except UserError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        sys.stderr.write(f"{error}. What was being written is removed. Make room and start the run again.\n")
+        sys.exit(1)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

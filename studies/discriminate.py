@@ -17,8 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from parallax.case import Task
+from parallax.data.files import read_json
 from parallax.data.frame import CommonCase, to_common
-from parallax.data.store import read_case, read_json, read_part
+from parallax.data.store import read_case, read_part
 from parallax.plugin import method_cards, plugin_root
 from parallax.score.stats.separation import separation
 from parallax.score.stats.spread import bootstrap_interval, generator_for

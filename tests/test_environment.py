@@ -48,3 +48,17 @@ def test_pip_understands_the_lines_that_conda_hands_to_it():
     # A line of a requirements file takes no further options behind `-e PATH`.
     assert [line for line in lines if line.startswith("-")] == ["-e ."]
     assert all(Requirement(line).name for line in lines if not line.startswith("-"))
+
+
+def test_every_pin_is_exact_and_one_version():
+    lines = [r for r in (ROOT / "requirements.lock").read_text().splitlines() if r.strip() and r[0] != "#"]
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.+!]*", line)] == []
+    assert len({_split(line)[0] for line in lines}) == len(lines)
+
+
+def test_the_list_of_licences_is_that_of_the_pins():
+    lines = [r for r in (ROOT / "requirements.lock").read_text().splitlines() if r.strip() and r[0] != "#"]
+    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)[2:]
+    assert [f"{name}=={version}" for name, version, _ in rows] == lines
+    assert [name for name, _, licence in rows if licence in ("not stated", "not installed here", "")] == []

@@ -21,6 +21,7 @@ ORDER = [
     "claims",
     "figures",
     "report",
+    "exchange",
     "trial",
     "run",
     "cli",

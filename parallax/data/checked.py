@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from parallax.data.files import write_text
 
 #: Beside the runs, so that it is seen and may be deleted at any time.
 CACHE = Path("results") / ".checked-labels.json"
@@ -60,13 +61,8 @@ def _read() -> dict[str, str]:
 
 
 def _write(held: dict[str, str]) -> None:
-    temporary = CACHE.with_name(f"{CACHE.name}.{os.getpid()}.tmp")
-    try:
-        CACHE.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(held, indent=0, sort_keys=True) + "\n", encoding="utf-8")
-        temporary.replace(CACHE)
-    except OSError:
-        return  # no place to remember: the next call reads again
+    with suppress(OSError):  # no place to remember: the next call reads again
+        write_text(json.dumps(held, indent=0, sort_keys=True) + "\n", CACHE)
 
 
 def _code() -> str:

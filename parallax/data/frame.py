@@ -151,7 +151,12 @@ def native_label_maps(scores: NDArray[np.float32], view: TestView) -> Prediction
     Returns:
         uint8 label maps: scores are interpolated linearly, then the greatest wins (the first on a tie).
         Native voxels outside the common frame are background. Where the grids are equal: plain argmax.
+
+    Raises:
+        ValueError: a score is NaN or infinite; the greatest of such scores would be class 0, and look valid.
     """
+    if not np.isfinite(scores).all():
+        raise ValueError(f"case {view.sample.case}: class scores are NaN or infinite")
     maps = {}
     for index, name in enumerate(view.task.modality_names):
         if view.sample.available[index]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Volume
+from parallax.data.files import write_text
 from parallax.data.volumes import check_same_grid, read_label_map, read_volume, write_volume
 from parallax.errors import DataError
 
@@ -180,14 +180,6 @@ def reorder_axes(volume: Volume, codes: str) -> Volume:
 def relabel(label: NDArray[np.uint8], table: Sequence[int]) -> NDArray[np.int16]:
     """Ids 0..n to the values of a layout; `table[id]` is the value."""
     return np.asarray(table, dtype=np.int16)[label]
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write a small file at once: jobs that stage one folder side by side never see half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
 
 
 def write_pairs(rows: Mapping[str, Mapping[str, str]], path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from parallax.case import Case, Repair
-from parallax.data.store import read_json, write_json
+from parallax.data.files import read_json, write_json
 
 
 def repair_line(case: Case) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Case, Grid, Sample, Task, TestView, TrainView, Volume
+from parallax.data.files import read_json, replacing, write_json
 from parallax.data.frame import CommonCase, to_common
+from parallax.data.seal import fresh_folder
 from parallax.data.volumes import check_same_grid, read_label_map, read_volume, write_volume
 from parallax.errors import DataError
 
@@ -31,43 +31,13 @@ class Part:
     crop: bool
     cases: Mapping[str, Mapping[str, list[str]]]
 
+    def image(self, case_id: str, modality: str) -> Path:
+        """The file of an image."""
+        return _volume_path(self.folder, "images", case_id, modality)
 
-def write_json(values: Any, path: Path) -> None:
-    """Write JSON (sorted as given, newline at the end) so that a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file; `DataError` where it is absent or broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            "A file of the run cannot be read",
-            where=str(path),
-            expected="a JSON file",
-            found=f"{type(error).__name__}: {error}",
-            remedy="delete it and run the workflow again",
-        ) from error
-
-
-@contextmanager
-def fresh_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder` that takes its place when the block ends without an error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    def label_map(self, case_id: str, modality: str) -> Path:
+        """The file of a label map."""
+        return _volume_path(self.folder, "labels", case_id, modality)
 
 
 def grid_to_json(grid: Grid) -> dict[str, Any]:
@@ -133,10 +103,9 @@ def read_case(part: Part, case_id: str) -> Case:
 
 def write_arrays(common: CommonCase, case_id: str, folder: Path, *, with_label: bool) -> None:
     """Write `arrays/<case>.image.npy` and, where wanted and there is one, `arrays/<case>.label.npy`."""
-    (folder / "arrays").mkdir(parents=True, exist_ok=True)
-    np.save(_array_path(folder / "arrays", case_id, "image"), common.image)
+    _save(common.image, _array_path(folder / "arrays", case_id, "image"))
     if with_label and common.label is not None:
-        np.save(_array_path(folder / "arrays", case_id, "label"), common.label)
+        _save(common.label, _array_path(folder / "arrays", case_id, "label"))
 
 
 def frame_entry(common: CommonCase, case: Case) -> dict[str, Any]:
@@ -189,7 +158,7 @@ def write_train_view(
             if redrawn is None:
                 link(_array_path(data / "arrays", case_id, "label"), target)
             else:
-                np.save(target, redrawn[case_id])
+                _save(redrawn[case_id], target)
         if notes is not None:
             write_json(notes, temporary / "annotations.json")
         write_json(view, temporary / "view.json")
@@ -274,6 +243,11 @@ def _check_ids(part: Part, labelled: list[str], unlabelled: list[str]) -> None:
             found=f"not in the part: {absent or 'none'}; without a mask: {bare or 'none'}",
             remedy="draw the split again from the current case list",
         )
+
+
+def _save(array: NDArray[Any], path: Path) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as handle:  # by name, numpy appends `.npy`
+        np.save(handle, array)
 
 
 def _map(path: Path) -> NDArray[Any]:

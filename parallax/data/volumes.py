@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import product
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Grid, Volume
+from parallax.data.files import write_bytes
 from parallax.data.header import check_affine, check_codes, check_start, check_voxels, most_bytes
 from parallax.data.label_values import integers, map_values
 from parallax.errors import DataError, GeometryError, UserError
@@ -117,10 +117,7 @@ def write_volume(volume: Volume, path: Path) -> None:
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         content = gzip.compress(content, compresslevel=1, mtime=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_bytes(path, content)
 
 
 def same_grid(a: Grid, b: Grid) -> bool:

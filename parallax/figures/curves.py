@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parallax.case import Pairing
+from parallax.data.files import replacing
 from parallax.score.stats.spread import LEAST_CASES
-from parallax.score.table import replacing
 from parallax.tables.layout import (
     Context,
     contender,

@@ -10,20 +10,15 @@ from typing import Any
 
 import torch
 
+from parallax.data.files import write_bytes
+
 _CURRENT, _PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 _DIGEST_BYTES = 32
 
 
 def write_atomically(path: Path, values: Mapping[str, Any]) -> None:
-    """`torch.save` to a temporary name in the same folder, then rename."""
+    """`torch.save`, all of it or nothing."""
     write_bytes(path, _to_bytes(values))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or none."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def write_checkpoint(folder: Path, fingerprint: str, state: Mapping[str, Any]) -> None:

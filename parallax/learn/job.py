@@ -17,16 +17,12 @@ from typing import Any
 import numpy as np
 
 from parallax.case import Budget, Prediction, Task, TestView, Volume
-from parallax.data.store import (
-    fresh_folder,
-    load_reduced_views,
-    load_test_views,
-    load_train_view,
-    modality_subsets,
-    read_json,
-    write_json,
-)
+from parallax.data.files import read_json, write_json
+from parallax.data.seal import fresh_folder, seal
+from parallax.data.store import load_reduced_views, load_test_views, load_train_view, modality_subsets
 from parallax.data.volumes import write_volume
+from parallax.errors import NO_ROOM
+from parallax.learn.limits import Limits, watched
 from parallax.learn.method import Cost, Method
 from parallax.learn.room import Room, packed, retried, with_notes
 from parallax.plugin import load_method, method_card
@@ -34,6 +30,8 @@ from parallax.plugin import load_method, method_card
 #: Gives a run its part of a device, for as long as the process lives; None where nobody shares one.
 Lender = Callable[[], Room | None]
 OK: Mapping[str, str] = {"status": "ok", "reason": ""}
+_FAILED = {"status": "failed"}
+_NONE = Limits()
 
 
 @dataclass(frozen=True)
@@ -94,16 +92,27 @@ def train_job(
     cost: Path,
     status: Path,
     lend: Lender = lambda: None,
+    limits: Limits = _NONE,
 ) -> None:
     """Fit and save. Where the method raises, `model` is left empty and `status` says why.
 
-    Interrupts (Ctrl-C, SIGTERM) are not results: they end the process, and the next call resumes. A run
+    So it is where it goes past a limit; the process then ends here, with status 0. Interrupts (Ctrl-C,
+    SIGTERM) are not results: they end the process, and the next call resumes. A run
     whose device has no memory left goes on with more room; `out_of_memory` in the status says so.
     """
     view = load_train_view(view_folder)
     spent = Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")
-    outcome: Mapping[str, str] = OK
     notes: list[str] = []
+
+    def finish(outcome: Mapping[str, str]) -> None:
+        write_json(asdict(spent), cost)
+        write_json(with_notes(outcome, notes, "out_of_memory"), status)
+        seal(cost, status)
+
+    def fail(outcome: Mapping[str, str]) -> None:
+        with fresh_folder(model):
+            pass
+        finish(outcome)
 
     def fit() -> tuple[Method, Cost]:
         method = job.make(view.task)
@@ -113,18 +122,18 @@ def train_job(
     with _alone(scratch):
         room = lend()
         try:
-            method, spent = retried(fit, room, job.noting(notes))
-            spent = replace(spent, device=packed(spent.device, room))
-            with fresh_folder(model) as folder:  # opened late: a kill during training leaves nothing behind
-                method.save(folder)
+            with watched(limits, lambda reason: fail(_FAILED | {"reason": reason})):
+                method, used = retried(fit, room, job.noting(notes))
+                with fresh_folder(model) as folder:  # opened late: a kill in training leaves nothing behind
+                    method.save(folder)
         except Exception as error:
-            outcome = _failed(error)
-            with fresh_folder(model):
-                pass
-    write_json(asdict(spent), cost)
-    write_json(with_notes(outcome, notes, "out_of_memory"), status)
-    if outcome is OK:
-        shutil.rmtree(scratch, ignore_errors=True)
+            if _disk_is_full(error):
+                raise
+            fail(_failed(error))
+            return
+    spent = replace(used, device=packed(used.device, room))
+    finish(OK)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def reuse_job(trained: Path, model: Path, cost: Path, status: Path) -> None:
@@ -133,6 +142,7 @@ def reuse_job(trained: Path, model: Path, cost: Path, status: Path) -> None:
         shutil.copytree(trained / "model", folder, dirs_exist_ok=True)
     write_json(read_json(trained / "cost.json"), cost)
     write_json(read_json(trained / "status.json"), status)
+    seal(cost, status)
 
 
 def predict_job(
@@ -145,6 +155,7 @@ def predict_job(
     *,
     every_subset: bool = False,
     lend: Lender = lambda: None,
+    limits: Limits = _NONE,
 ) -> None:
     """Load and segment every test case; where training or prediction fails, `out` is left empty.
 
@@ -154,13 +165,21 @@ def predict_job(
     trained: Mapping[str, Any] = read_json(status)
     with_truth = method_card(job.method).needs_truth
     room = lend() if trained["status"] == "ok" else None
-    with fresh_folder(out) as folder:
+
+    def fail(reason: str) -> None:
+        with fresh_folder(out):
+            pass
+        write_json(_FAILED | {"reason": reason, "predict_s": {}}, predict_status)
+        seal(predict_status)
+
+    with watched(limits, fail), fresh_folder(out) as folder:
         outcome = _predict(job, lambda: load_test_views(data, with_truth), model, folder, trained, room)
         subsets = {}
         for given in modality_subsets(data) if every_subset else ():
             name, views = "+".join(given), partial(load_reduced_views, data, given, with_truth)
             subsets[name] = _predict(job, views, model, folder / name, trained, room)
     write_json(outcome | ({"subsets": subsets} if subsets else {}), predict_status)
+    seal(predict_status)
 
 
 def _predict(
@@ -179,6 +198,8 @@ def _predict(
         try:
             seconds = retried(lambda: _predict_all(job, views(), model, folder), room, job.noting(notes))
         except Exception as error:
+            if _disk_is_full(error):
+                raise
             outcome = _failed(error)
             shutil.rmtree(folder)
             folder.mkdir()
@@ -203,13 +224,17 @@ def _predict_all(job: Job, views: Iterator[TestView], model: Path, folder: Path)
 
 
 def check_prediction(prediction: Prediction, view: TestView) -> None:
-    """Raise `ValueError` unless there is a uint8 map on the native grid of each modality of the case."""
+    """Raise `ValueError` unless each modality of the case has a uint8 map of known classes on its grid."""
     found = {name: (label.shape, label.dtype) for name, label in prediction.label_maps.items()}
     # the oracle knows only modalities with a mask; everybody else answers for each that the case has
     names = view.native if view.truth is None else view.truth
     wanted = {name: (view.native[name].shape, np.dtype(np.uint8)) for name in names}
     if found != wanted:
         raise ValueError(f"case {view.sample.case}: expected label maps {wanted}, found {found}")
+    last = view.task.n_classes - 1
+    strange = {n: int(label.max()) for n, label in prediction.label_maps.items() if int(label.max()) > last}
+    if strange:
+        raise ValueError(f"case {view.sample.case}: expected classes 0 to {last}, found {strange}")
 
 
 @contextmanager
@@ -226,7 +251,14 @@ def _alone(scratch: Path) -> Iterator[None]:
         yield
 
 
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Which is nothing that a method did: the job fails, and the next start of the run takes it up again."""
+    if isinstance(error, OSError) and (error.errno in NO_ROOM or "requested and" in str(error)):
+        return True  # numpy says how much was "requested and" how much written, and gives no number
+    return error is not None and _disk_is_full(error.__cause__ or error.__context__)
+
+
 def _failed(error: Exception) -> dict[str, str]:
     traceback.print_exception(error)  # into the log of the rule
     reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return {"status": "failed", "reason": reason[:500]}
+    return {**_FAILED, "reason": reason[:500]}

@@ -40,6 +40,8 @@ class Method(ABC):
             differs from it, or from the preset that they name as `based_on`.
         preset_packages: preset to the optional Python package that it imports; where that is not installed,
             the preset is skipped with this reason.
+        pretrained: preset to the external weights that it starts from: `weights`, their name, and `saw`, the
+            data that they were trained on, named as under datasets/ where it is one of those.
         choices: switch to the values that it may have; a switch that is not listed may have any.
         at_prediction: switches that matter only when a case is segmented. Presets that differ in nothing else
             are trained once and share the weights.
@@ -58,6 +60,7 @@ class Method(ABC):
     source: ClassVar[str]
     adapter: ClassVar[str] = "native"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": {}}
+    pretrained: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     at_prediction: ClassVar[tuple[str, ...]] = ()
     min_modalities: ClassVar[int] = 1

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from parallax.case import Budget, Sample
-from parallax.learn.checkpoint import write_atomically, write_bytes
+from parallax.data.files import write_bytes
+from parallax.learn.checkpoint import write_atomically
 from parallax.learn.nnunet_environment import nnunet_environment
 from parallax.learn.nnunet_workspace import (
     CONFIGURATION,

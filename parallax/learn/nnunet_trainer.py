@@ -18,6 +18,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from parallax.learn.checkpoint import read_checkpoint, write_checkpoint
 from parallax.learn.loop import TrainingError
 from parallax.learn.networks import BACKGROUND_LOGIT, stable_seed
+from parallax.learn.nnunet_cases import PlainDataset
 from parallax.learn.optimiser import adamw
 from parallax.learn.schedule import one_cycle_lr
 
@@ -70,6 +71,7 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no type
         self.num_val_iterations_per_epoch = 0
         self._seed("weights")
         self.initialize()
+        self.dataset_class = PlainDataset
         if settings.short:
             self._expect_background()
         self._restore()

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import IGNORE, Budget, Grid, Sample, Task, TrainView
+from parallax.data.files import write_bytes
+from parallax.data.seal import damaged, seal, seal_path
 from parallax.errors import DataError
-from parallax.learn.checkpoint import write_bytes
 from parallax.learn.nnunet_environment import nnunet_environment, workers_in_process
 
 #: Name of the one dataset in a workspace, of its plans and of the configuration that is trained.
@@ -24,6 +25,10 @@ DATASET, PLANS, CONFIGURATION = "Dataset001_parallax", "nnUNetPlans", "3d_fullre
 
 # nnU-Net draws 1e8 foreground intensities for the percentiles of its CT normalisation; this many take 0.1 s.
 _INTENSITY_SAMPLES = 1_000_000
+
+
+# Of the preprocessed cases; another one makes a workspace that a killed run left be prepared again.
+_FORM = 2
 
 
 @dataclass(frozen=True)
@@ -74,13 +79,15 @@ def prepare_workspace(cases: NnunetCases, budget: Budget, workspace: Path) -> st
             remedy="raise the label fraction, or use the preset `paper`, which needs one modality at a time",
         )
     digest = _digest(cases, budget)
-    marker = workspace / "prepared.txt"
-    if marker.exists() and marker.read_text(encoding="utf-8") == digest:
+    marker, prepared = workspace / "prepared.txt", workspace / "preprocessed"
+    kept = marker.exists() and marker.read_text(encoding="utf-8") == digest
+    if kept and seal_path(prepared).exists() and not damaged(prepared):
         return digest
     shutil.rmtree(workspace, ignore_errors=True)
     _export(cases, workspace / "raw" / DATASET)
     with nnunet_environment(workspace, planning=True, log=workspace / "nnunet.log"):
         _plan_and_preprocess(budget)
+    seal(prepared)
     write_bytes(marker, digest.encode())
     return digest
 
@@ -104,7 +111,7 @@ def _reference_name(cases: NnunetCases) -> str:
 
 def _digest(cases: NnunetCases, budget: Budget) -> str:
     settings = asdict(replace(budget, checkpoint_every_s=0.0))
-    values = [version("nnunetv2"), cases.task.to_json(), cases.channels, cases.reference, settings]
+    values = [_FORM, version("nnunetv2"), cases.task.to_json(), cases.channels, cases.reference, settings]
     digest = hashlib.sha256(json.dumps(values).encode())
     for sample in cases.samples:
         digest.update(sample.case.encode())
@@ -165,6 +172,7 @@ def _plan_and_preprocess(budget: Budget) -> None:
     from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
     from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
+    from parallax.learn.nnunet_cases import PlainPreprocessor
     from parallax.learn.nnunet_planner import BudgetPlanner
 
     with workers_in_process(fingerprint_extractor, default_preprocessor):
@@ -173,6 +181,6 @@ def _plan_and_preprocess(budget: Budget) -> None:
         extractor.num_foreground_voxels_for_intensitystats = _INTENSITY_SAMPLES
         extractor.run(overwrite_existing=True)
         BudgetPlanner(DATASET, budget).plan_experiment()
-        preprocessor = default_preprocessor.DefaultPreprocessor(verbose=False)
+        preprocessor = PlainPreprocessor(verbose=False)
         preprocessor.show_progress_bar = False
         preprocessor.run(DATASET, CONFIGURATION, PLANS, 1)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import IGNORE
-from parallax.data.store import Part, grid_from_json, read_json, read_part, write_train_view
+from parallax.data.files import read_json
+from parallax.data.store import Part, grid_from_json, read_part, write_train_view
 from parallax.errors import DataError
 from parallax.perturb.annotate import apply, check_dice, draw_cases, mean_dice, realised_dice
 from parallax.perturb.annotation import Annotation

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parallax.data.files import write_text
 from parallax.data.repairs import count_repairs
 from parallax.report.write import TableInputs, Tables, build
 from parallax.score.metrics import EMPTY_RULE_TEXT
-from parallax.score.table import write_text
 from parallax.tables.layout import Table, common_notes, run_notes
 from parallax.tables.summary import CONDITION
 

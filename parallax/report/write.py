@@ -12,7 +12,8 @@ import pandas as pd
 from parallax.claims.claim import read_claims
 from parallax.claims.tables import claims_table
 from parallax.claims.verdicts import Verdict, evidence_frame, judge, parts_frame
-from parallax.score.table import read_table, write_text
+from parallax.data.files import write_text
+from parallax.score.table import read_table
 from parallax.tables.comparisons import Comparisons, compare, compared_frame, ranked_frame
 from parallax.tables.layout import Context, Table, read_context
 from parallax.tables.per_condition import (

@@ -12,6 +12,7 @@ from parallax.perturb.annotation import FULL, Annotation
 from parallax.run.experiment import Experiment
 
 # Upper bounds refuse a slip of the keyboard, and are far above what anyone runs.
+#: Names folders of a run and stands in commands: no path, no option, nothing that a shell would read.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]
 Fraction = Annotated[Number, Field(gt=0, le=1)]
 Steps = Annotated[int, Field(ge=1, le=10**8)]
@@ -108,6 +109,19 @@ class Misalignment(Strict):
     swapped_fraction: Number | None = Field(None, ge=0, le=1)
 
 
+class LimitsConfig(Strict):
+    """Most that one run may take before it counts as failed. A change of these trains nothing again."""
+
+    train_s: Number = Field(2 * 86400, gt=0, le=10**9)
+    predict_s: Number = Field(86400 / 2, gt=0, le=10**9)
+    memory_mib: Number | None = Field(None, gt=0, le=10**9)
+
+    def options(self, seconds: float) -> str:
+        """Options of train.py and predict.py."""
+        memory = "" if self.memory_mib is None else f" --limit-mib {self.memory_mib:g}"
+        return f"--limit-s {seconds!r}{memory}"
+
+
 class RunConfig(Strict):
     """All that a run depends on. Its name is the name of the folder under results/."""
 
@@ -122,7 +136,7 @@ class RunConfig(Strict):
     )
     reference: str = "nnunet"
     conditions: list[Condition] = Field(min_length=1)
-    misalignments: dict[str, Misalignment] = Field(default_factory=dict)
+    misalignments: dict[Name, Misalignment] = Field(default_factory=dict)
     annotations: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], Annotation] = Field(
         default_factory=dict
     )
@@ -130,6 +144,7 @@ class RunConfig(Strict):
     seeds: list[Seed] = Field(default=[0], min_length=1)
     label_draws: Draws = 1
     budget: BudgetConfig
+    limits: LimitsConfig = LimitsConfig()
     experiment: Experiment | None = None
 
     @model_validator(mode="after")

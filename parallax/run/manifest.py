@@ -7,14 +7,17 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from parallax.data.store import read_json
-from parallax.plugin import load_dataset, plugin_root
+from parallax.data.files import read_json
+from parallax.data.seal import digests, sha256
+from parallax.plugin import load_dataset, method_card, plugin_root
 from parallax.run.config import RunConfig
 from parallax.run.setup import fill_data
+from parallax.run.source import source_hash
 
 
 def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
@@ -23,17 +26,24 @@ def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
         "run": config["run"],
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "lock_sha256": _sha256(plugin_root() / "requirements.lock"),
+        "lock_sha256": sha256(plugin_root() / "requirements.lock"),
         "config": config,
         "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+        "methods": {name: source_hash(method_card(name).path) for name in _methods(config)},
         "seeds": {"training": config["seeds"], "splits": _split_seeds(config)},
         "machine": _machine(),
         "versions": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
         "scans": _scans(config),
         "splits": _split_hashes(run_dir),
         "inputs": _hashes(run_dir, ("splits", "data")),
-        "scores_sha256": _sha256(run_dir / "scores.parquet"),
+        "checkpoints": _checkpoints(run_dir),
+        "scores_sha256": sha256(run_dir / "scores.parquet"),
     }
+
+
+def _methods(config: dict[str, Any]) -> list[str]:
+    """Names of the methods, without their presets."""
+    return sorted({str(method).partition(":")[0] for method in config["methods"]})
 
 
 def _scans(config: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -42,7 +52,7 @@ def _scans(config: dict[str, Any]) -> dict[str, dict[str, str]]:
     hashes = {}
     for name, entry in run.datasets.items():
         dataset = load_dataset(entry.plugin or name, fill_data(entry, run.data))
-        hashes[name] = {path.as_posix(): _sha256(path) for path in dataset.inputs()}
+        hashes[name] = {path.as_posix(): sha256(path) for path in dataset.inputs()}
     return hashes
 
 
@@ -98,12 +108,35 @@ def _processor() -> str:
     return platform.processor() or "unknown"
 
 
+def differing(run_dir: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """One sentence for each file of the run, or scan, that is not the one that its manifest names."""
+    listed = {run_dir / name: digest for key in _OF_THE_RUN for name, digest in manifest.get(key, {}).items()}
+    listed |= {run_dir / "scores.parquet": manifest["scores_sha256"]}
+    # the scans are the user's: a run may be looked at where they are not
+    scans = {Path(name): digest for found in manifest["scans"].values() for name, digest in found.items()}
+    listed |= {path: digest for path, digest in scans.items() if path.exists()}
+    found = ((path, digest, sha256(path) if path.is_file() else "no file") for path, digest in listed.items())
+    return [
+        f"{path.as_posix()} is not what the manifest names: expected SHA-256 {expected}, found {is_now}"
+        for path, expected, is_now in found
+        if is_now != expected
+    ]
+
+
+_OF_THE_RUN = ("inputs", "checkpoints")
+
+
+def _checkpoints(run_dir: Path) -> dict[str, str]:
+    """SHA-256 of every file of every trained model, by its path in the run, as it was when it was trained."""
+    models = sorted((run_dir / "runs").glob("*/*/*/*/*/model"))
+    return {
+        (model / name).relative_to(run_dir).as_posix(): digest
+        for model in models
+        for name, digest in digests(model).items()
+    }
+
+
 def _hashes(run_dir: Path, folders: tuple[str, ...]) -> dict[str, str]:
     """SHA-256 of every file that a method was trained or tested on, by its path in the run."""
     files = sorted(p for folder in folders for p in (run_dir / folder).rglob("*") if p.is_file())
-    return {path.relative_to(run_dir).as_posix(): _sha256(path) for path in files if path.name[0] != "."}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return {path.relative_to(run_dir).as_posix(): sha256(path) for path in files if path.name[0] != "."}

@@ -66,7 +66,7 @@ def make_pages(configs: Iterable[RunConfig], results: Path) -> list[Page]:
 
 def write_pages(pages: Iterable[Page], folder: Path) -> None:
     """Write each experiment as Markdown, LaTeX and CSV (every cell, unrounded)."""
-    from parallax.score.table import write_text
+    from parallax.data.files import write_text
     from parallax.tables.render import to_latex, to_markdown
 
     for page in pages:

@@ -18,6 +18,7 @@ from parallax.run.config import (
     BudgetConfig,
     Condition,
     DatasetConfig,
+    LimitsConfig,
     Misalignment,
     RunConfig,
     SplitConfig,
@@ -45,7 +46,7 @@ def resolve(given: Mapping[str, Any], configfile: Path | None = None) -> RunConf
     values = dict(given)
     if "run" not in values:
         values = {**given_yaml(base), **values}
-    values["methods"] = _names(values.get("methods"))
+    values["methods"] = names_of(values.get("methods"))
     if not isinstance(values.get("datasets"), Mapping):
         values["datasets"] = _narrow(values, base)
     try:
@@ -86,7 +87,8 @@ def given_values(pairs: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _names(value: Any) -> Any:
+def names_of(value: Any) -> Any:
+    """A list of names that is given as one text, `a,b`; anything else stays."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -97,7 +99,7 @@ def _datasets(base: Path) -> Mapping[str, Any]:
 
 
 def _narrow(values: Mapping[str, Any], base: Path) -> Any:
-    known, wanted = _datasets(base), _names(values.get("datasets"))
+    known, wanted = _datasets(base), names_of(values.get("datasets"))
     if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
         return wanted  # refused as any other value of a wrong type
     for name in wanted:
@@ -152,6 +154,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         "drop": Drop,
         "coarse": Coarse,
         "noisy": Noisy,
+        "limits": LimitsConfig,
         "experiment": Experiment,
     }
     model = next((models[part] for part in reversed(location[:-1]) if part in models), RunConfig)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import NoReturn
 
+from parallax.data.files import read_json, write_json
+from parallax.data.seal import SealError, remove_damaged, settle_times
 from parallax.run.costs import Estimator
 from parallax.run.devices import Gpus
 from parallax.run.forecast import ahead_line
 from parallax.run.plan import Run
 from parallax.run.setup import Setup, read_setup
 from parallax.run.terminal import calm
+from parallax.run.verify import failed_runs
 
 
 def begin(setup: Setup, cores: int, waiting: Mapping[str, Run], gpus: Gpus, costs: Estimator) -> None:
@@ -29,8 +34,16 @@ def begin(setup: Setup, cores: int, waiting: Mapping[str, Run], gpus: Gpus, cost
     Exits with status 2 when another invocation works in the same folder.
     """
     root = Path(setup.root)
-    root.mkdir(parents=True, exist_ok=True)
-    _hold(root / ".lock")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        held = lock(root)
+    except OSError as error:
+        _leave(
+            f"The results cannot be written: {error}. Expected: a folder {setup.root} that this user may "
+            "write to. Remedy: change its permissions, or run in another folder (snakemake --directory)."
+        )
+    if held is None:
+        _leave(f"Another run works in {setup.root}. Wait for it, or stop it first.")
     plan = {
         "runs": [run.path for run in setup.plan.runs],
         "skipped": setup.skipped(),
@@ -39,9 +52,7 @@ def begin(setup: Setup, cores: int, waiting: Mapping[str, Run], gpus: Gpus, cost
         "at_once": gpus.at_once(cores),
         "waiting": list(waiting),
     }
-    temporary = root / ".plan.json.tmp"
-    temporary.write_text(json.dumps(plan), encoding="utf-8")
-    temporary.replace(root / "plan.json")
+    write_json(plan, root / "plan.json")
     calm()
     print(
         f"Parallax: {len(setup.plan.runs)} runs, {len(setup.plan.skipped)} skipped; folder {root.as_posix()}"
@@ -53,9 +64,10 @@ def begin(setup: Setup, cores: int, waiting: Mapping[str, Run], gpus: Gpus, cost
 
 
 def end(setup: Setup) -> None:
-    """Print the main table and where everything lies."""
+    """Print the main table and where everything lies; exits with status 1 where a method failed."""
     _keep_wall(Path(setup.root))
     show(setup)
+    _exit_if_failed(setup)
 
 
 def failed(setup: Setup) -> None:
@@ -80,6 +92,20 @@ def show(setup: Setup) -> None:
             print(f"  {what:<22} {(root / name).as_posix()}")
 
 
+def _exit_if_failed(setup: Setup) -> None:
+    """Say which methods failed, and why, and exit with status 1; nothing where none did."""
+    scores = Path(setup.root) / "scores.parquet"
+    if not scores.is_file():
+        return
+    from parallax.score.table import read_table
+
+    reasons = failed_runs(read_table(scores))
+    if reasons:
+        print("\n".join(["", *reasons[:_SHOWN], *(["..."] if reasons[_SHOWN:] else [])]), file=sys.stderr)
+        print(f"Failed: {len(reasons)}. All else is done; the tables count the failures.", file=sys.stderr)
+        sys.exit(1)
+
+
 def just_shown(setup: Setup) -> bool:
     """Whether an invocation of the workflow ended, and so printed the table, a moment ago."""
     wall = Path(setup.root) / "wall.json"
@@ -88,13 +114,15 @@ def just_shown(setup: Setup) -> bool:
 
 def _keep_wall(root: Path) -> None:
     """Add the wall time of this invocation to those before it: a run may take several."""
-    plan, path = json.loads((root / "plan.json").read_text(encoding="utf-8")), root / "wall.json"
-    spent = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    plan, path, spent = read_json(root / "plan.json"), root / "wall.json", []
+    with suppress(OSError, ValueError):  # none yet, or cut short by a power failure
+        spent = json.loads(path.read_text(encoding="utf-8"))
     spent.append({"wall_s": round(time.time() - plan["started"], 1), "cores": plan["cores"]})
-    path.write_text(json.dumps(spent), encoding="utf-8")
+    write_json(spent, path)
 
 
 _JUST_S = 15.0
+_SHOWN = 10  # reasons
 _PLACES = (
     ("report/index.html", "report"),
     ("tables", "tables"),
@@ -104,23 +132,56 @@ _PLACES = (
 )
 
 
-def _hold(path: Path) -> IO[str]:
+def lock(root: Path) -> int | None:
+    """A descriptor that holds the folder of a run while it is open; None where another process does."""
+    handle = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         import fcntl
     except ImportError:  # no such lock on Windows
-        return path.open("a", encoding="utf-8")
-    handle = path.open("a", encoding="utf-8")
+        return handle
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(
-            f"Another run works in {path.parent.as_posix()}. Wait for it, or stop it first.", file=sys.stderr
-        )
-        sys.stderr.flush()
-        os._exit(2)
-    # The file stays open, and so locked, as long as the process lives: nobody closes a detached descriptor.
-    os.dup(handle.fileno())
-    return handle
+        os.close(handle)
+        return None
+    return handle  # a bare descriptor: nobody closes it before the process ends
+
+
+def mend(setup: Setup, arguments: Sequence[str]) -> None:
+    """Remove damaged outputs, so that Snakemake makes them again; to be called before it looks for files.
+
+    Sizes alone are compared here: what has the right size and other content is refused by whoever reads it.
+    Nothing is done in a dry run, for which Snakemake has no better sign at this point than its `arguments`,
+    and in a folder where another invocation works.
+    """
+    root = Path(setup.root)
+    if any(_DRY.fullmatch(argument) for argument in arguments) or not root.is_dir():
+        return
+    with suppress(OSError):  # a folder that cannot be written: `begin` says so
+        held = lock(root)
+        if held is not None:
+            for error in remove_damaged(root):
+                print(_mended(error), file=sys.stderr, flush=True)
+            if settled := settle_times(root):
+                print(
+                    f"The clock was set back: {settled} times in the future are set to now.",
+                    file=sys.stderr,
+                )
+            os.close(held)
+
+
+def _mended(error: SealError) -> str:
+    return f"{error.where}: expected {error.expected}, found {error.found}. It is removed and made again."
+
+
+def _leave(text: str) -> NoReturn:
+    """End the process here: an exit from within Snakemake would wait for its threads."""
+    print(text, file=sys.stderr, flush=True)
+    os._exit(2)
+
+
+# -n, --dry-run and their like, also where short options are joined (-np)
+_DRY = re.compile("-[a-zA-Z]*n[a-zA-Z]*|--dry-?run")
 
 
 def _main() -> None:
@@ -128,6 +189,7 @@ def _main() -> None:
     setup = read_setup(Path(sys.argv[1]))
     if not just_shown(setup):
         show(setup)
+    _exit_if_failed(setup)
 
 
 if __name__ == "__main__":

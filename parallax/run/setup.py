@@ -110,6 +110,7 @@ class Setup:
         row = {
             **asdict(run),
             "adapter": card.adapter_of(run.preset),
+            "pretraining": card.pretraining_of(run.preset),
             "pairing": self.tasks[run.dataset].pairing,
         }
         return json.dumps(row, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Check a finished run: everything is there, and every control sits in its band."""
+"""Check a finished run: all is there, as the manifest names it, and every control sits in its band."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from parallax.data.files import read_json
+from parallax.errors import DataError
+from parallax.run.manifest import differing
 from parallax.tables.controls import control_errors, read_overlap
 
 if TYPE_CHECKING:
@@ -34,7 +37,11 @@ def problems(run_dir: Path) -> list[str]:
 
     scores = read_table(run_dir / "scores.parquet")
     controls = [str(error) for error in control_errors(scores, read_overlap(run_dir / "splits"))]
-    return [*controls, *failed_runs(scores)]
+    try:
+        changed = differing(run_dir, read_json(run_dir / "manifest.json"))
+    except (DataError, KeyError) as error:
+        changed = [f"manifest.json cannot be used: {error}"]
+    return [*changed, *controls, *failed_runs(scores)]
 
 
 def failed_runs(scores: pd.DataFrame) -> list[str]:

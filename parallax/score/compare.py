@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parallax.case import Volume
+from parallax.data.files import replacing
 from parallax.data.given import given_json
 from parallax.errors import ConfigError, DataError
 from parallax.score.metrics import diagonal_mm, labels_in, metric_names, score_label_maps
-from parallax.score.table import replacing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from parallax.score.table import RUN_KEYS, Row, read_rows, refuse_duplicates, replacing
+from parallax.data.files import replacing
+from parallax.score.table import RUN_KEYS, Row, read_rows, refuse_duplicates
 
 #: Columns of `cost.json` that `costs.csv` carries beside the columns that name the run.
 COST_COLUMNS = (
@@ -27,9 +28,14 @@ def gather(inputs: Sequence[Path], skipped: Sequence[Mapping[str, Any]]) -> list
     """All rows in an order that does not depend on the order of the inputs. Refuses duplicates."""
     rows = [row for path in inputs for row in read_rows(path)]
     rows += {skipped_row(values): None for values in skipped}
-    rows.sort(key=_order)
+    rows = in_table_order(rows)
     refuse_duplicates(rows)
     return rows
+
+
+def in_table_order(rows: Iterable[Row]) -> list[Row]:
+    """Rows as they stand in the tables of a run."""
+    return sorted(rows, key=_order)
 
 
 def skipped_row(values: Mapping[str, Any]) -> Row:

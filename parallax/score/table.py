@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parallax.data.files import replacing
 from parallax.data.given import csv_reader
 from parallax.errors import DataError
 
@@ -76,7 +75,8 @@ COLUMNS = tuple(column.name for column in fields(Row))
 _KINDS = {column.name: str(column.type) for column in fields(Row)}
 _READ: Mapping[str, Any] = {"str": str, "int": int, "float": lambda text: float(text) if text else math.nan}
 _NEVER_NEGATIVE = ("dice", "nsd", "hd95", "assd")
-_IDENTITY = (*RUN_KEYS, "case", "modality", "structure", "available", "metric")
+#: What tells a row from every other one.
+IDENTITY = (*RUN_KEYS, "case", "modality", "structure", "available", "metric")
 
 
 def check_row(row: Row) -> Row:
@@ -127,7 +127,7 @@ def refuse_duplicates(rows: Iterable[Row]) -> None:
     """Raise `DataError` where two rows claim to be the same value."""
     seen: set[tuple[Any, ...]] = set()
     for row in rows:
-        key = tuple(getattr(row, name) for name in _IDENTITY)
+        key = tuple(getattr(row, name) for name in IDENTITY)
         if key in seen and row.status != "skipped":
             raise _row_error(row, "each value once", "the same value twice")
         seen.add(key)
@@ -135,7 +135,7 @@ def refuse_duplicates(rows: Iterable[Row]) -> None:
 
 def check_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame itself (typed). Raises `DataError` as `check_row` and `refuse_duplicates` do."""
-    twice = frame.duplicated(list(_IDENTITY), keep="first") & (frame["status"] != "skipped")
+    twice = frame.duplicated(list(IDENTITY), keep="first") & (frame["status"] != "skipped")
     valued, finite = frame["status"].isin(VALUED), frame["value"].abs() < math.inf
     nsd = (frame["metric"] == "nsd") & valued
     suspect = (
@@ -211,24 +211,6 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
         frame.to_parquet(temporary, index=False)
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder that takes the place of `path` when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(text: str, path: Path) -> None:
-    """Write a text file, all of it or nothing."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-
-
 def _cell(value: object) -> object:
     return "" if isinstance(value, float) and math.isnan(value) else value
 
@@ -266,7 +248,7 @@ def _parse(cells: list[str], where: str) -> Row:
 
 
 def _row_error(row: Row, expected: str, found: str) -> DataError:
-    where = "/".join(str(getattr(row, name)) for name in _IDENTITY)
+    where = "/".join(str(getattr(row, name)) for name in IDENTITY)
     return DataError(
         "a row of the table of scores is not valid",
         where=where,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from parallax.cards import MethodCard
+from parallax.cards import NO_PRETRAINING, MethodCard, data_seen
 from parallax.perturb.annotation import annotation_notes
 from parallax.plugin import method_cards
 from parallax.score.stats.spread import LEAST_CASES
@@ -56,6 +56,7 @@ class Context:
         unranked: datasets whose methods are never put in an order.
         reference: method (`NAME` or `NAME:PRESET`) that the others are compared with.
         families: family of each level of misalignment; a level that is not listed is of the family `shift`.
+        sources: dataset to the plug-in that it is read by, where that has another name.
         changes: (method, preset) to the switches in which it differs from the default preset, as text.
     """
 
@@ -66,6 +67,7 @@ class Context:
     unranked: frozenset[str] = frozenset()
     reference: str = FIRST
     families: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
     changes: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def title(self, method: str) -> str:
@@ -93,6 +95,7 @@ def read_context(splits: Path | None = None, notes: Mapping[str, Any] | None = N
         unranked=frozenset(notes.get("unranked") or ()),
         reference=str(notes.get("reference") or FIRST),
         families=dict(notes.get("families") or {}),
+        sources=dict(notes.get("sources") or {}),
         changes=_changes(cards, notes.get("presets") or {}),
     )
 
@@ -120,15 +123,23 @@ def run_notes(config: Mapping[str, Any]) -> dict[str, Any]:
         "unranked": [name for name, entry in datasets.items() if entry.get("rank") is False],
         "reference": config.get("reference") or FIRST,
         "presets": config.get("presets") or {},
+        "sources": {name: entry.get("plugin") or name for name, entry in datasets.items()},
         "families": {name: level.get("family", "rigid") for name, level in levels.items()},
     }
 
 
 def label(line: Line, context: Context) -> str:
     """Name of a line: the method, and what makes it differ from the default of that method."""
-    extras = [f"pretrained: {line.pretraining}"] if line.pretraining not in ("none", "") else []
+    extras = [f"pretrained: {line.pretraining}"] if line.pretraining not in (NO_PRETRAINING, "") else []
+    extras += ["CONTAMINATED"] if contaminated(line, context) else []
     extras += [f"checkpoint: {line.checkpoint_rule}"] if line.checkpoint_rule not in ("last", "") else []
     return " · ".join([context.name(line.method, line.preset), *extras])
+
+
+def contaminated(line: Line, context: Context) -> bool:
+    """Whether the external weights of a line saw the data that the line was tested on."""
+    own = {line.dataset.lower(), context.sources.get(line.dataset, line.dataset).lower()}
+    return bool(own & data_seen(line.pretraining))
 
 
 def contender(line: Line) -> tuple[str, str, str, str]:

@@ -13,6 +13,7 @@ from parallax.tables.layout import (
     Context,
     can_rank,
     condition_label,
+    contaminated,
     label,
     most_cases,
     nsd_tolerance,
@@ -60,7 +61,8 @@ def absent_notes(dataset: str, table: pd.DataFrame) -> list[str]:
 def shared_notes(lines: Sequence[Line], context: Context) -> tuple[str, ...]:
     """Order, nature of the methods, numbers of labelled cases and the run's own notes."""
     order = _order_note(lines, context)
-    return (order, *_kind_notes(lines, context), *_label_notes(lines, context), *context.notes)
+    seen = _contamination_notes(lines, context)
+    return (order, *seen, *_kind_notes(lines, context), *_label_notes(lines, context), *context.notes)
 
 
 def all_notes(lines: Sequence[Line], context: Context) -> tuple[str, ...]:
@@ -103,6 +105,12 @@ def _kind_notes(lines: Sequence[Line], context: Context) -> list[str]:
     kinds = {context.title(line.method): context.kind(line.method) for line in lines}
     told = [f"{name}: {kind}" for name, kind in sorted(kinds.items()) if kind not in ("", "control")]
     return [f"{'; '.join(told)}."] if told else []
+
+
+def _contamination_notes(lines: Sequence[Line], context: Context) -> list[str]:
+    names = sorted({label(line, context) for line in lines if contaminated(line, context)})
+    told = "its weights saw this dataset, so its numbers say nothing about unseen cases."
+    return [f"Contaminated: {name}: {told}" for name in names]
 
 
 def _label_notes(lines: Sequence[Line], context: Context) -> list[str]:

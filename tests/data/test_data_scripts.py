@@ -11,8 +11,9 @@ from balls import ball_volumes, centred_affine
 from data_scripts import SCRIPTS, run
 
 from parallax.case import Volume
+from parallax.data.files import read_json
 from parallax.data.repairs import count_repairs
-from parallax.data.store import load_test_views, load_train_view, read_json
+from parallax.data.store import load_test_views, load_train_view
 from parallax.data.volumes import write_volume
 from parallax.errors import ConfigError
 from parallax.score.runs import read_test_cases

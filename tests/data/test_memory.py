@@ -9,7 +9,8 @@ from balls import ball_volumes, centred_affine
 from data_scripts import run
 
 from parallax.case import Volume
-from parallax.data.store import load_train_view, write_json, write_train_view
+from parallax.data.files import write_json
+from parallax.data.store import load_train_view, write_train_view
 from parallax.data.volumes import write_volume
 
 SHAPE = (64, 64, 48)

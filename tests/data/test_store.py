@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from parallax.case import Case, Repair, Volume
-from parallax.data import store
+from parallax.data import files, seal, store
 from parallax.data.frame import to_common
 from parallax.data.repairs import repair_line
 from parallax.errors import DataError, GeometryError
@@ -20,7 +20,7 @@ def part(tmp_path, ball_case, two_modality_task):
         store.write_case(case, folder)
         store.write_arrays(common, case.id, folder, with_label=True)
         frames[case.id] = store.frame_entry(common, case)
-    store.write_json(frames, folder / "frames.json")
+    files.write_json(frames, folder / "frames.json")
     store.write_part(folder, two_modality_task, {c.id: store.contents(c) for c in cases}, crop=False)
     return folder
 
@@ -79,12 +79,12 @@ def test_grid_survives_json_to_the_last_bit(ball_case):
 def test_a_failed_block_leaves_the_old_folder(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
-    with pytest.raises(FileNotFoundError), store.fresh_folder(tmp_path / "out") as folder:
+    with pytest.raises(FileNotFoundError), seal.fresh_folder(tmp_path / "out") as folder:
         (folder / "half" / "none").touch()
     assert [p.name for p in tmp_path.rglob("*")] == ["out", "old"]
-    with store.fresh_folder(tmp_path / "out") as folder:
+    with seal.fresh_folder(tmp_path / "out") as folder:
         (folder / "new").touch()
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["new"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".seal", "new"]
 
 
 def test_case_with_foreign_label_or_grid_is_refused(ball_case, two_modality_task):

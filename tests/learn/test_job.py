@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy import toy_task, toy_test_view, toy_view
 
-from parallax.data.store import write_json
+from parallax.data.files import write_json
 from parallax.data.volumes import read_label_map
 from parallax.learn import job as jobs
 from parallax.learn.job import Job, predict_job, read_budget, reuse_job, train_job
@@ -33,7 +33,7 @@ def test_train_then_predict(places, budget):
     assert status == {"status": "ok", "reason": ""}
     assert cost["steps"] == 6
     assert sorted(predicted["predict_s"]) == ["t0", "t1"]
-    files = sorted(path.name for path in (places / "predictions").iterdir())
+    files = sorted(path.name for path in (places / "predictions").glob("*.gz"))
     assert files == [f"t{i}__M{k}.nii.gz" for i in (0, 1) for k in (0, 1)]
     volume = read_label_map(places / "predictions" / files[0], [1, 2])
     assert volume.array.shape == (16, 16, 16)
@@ -55,7 +55,8 @@ def test_failure_is_a_result(places, budget, monkeypatch, capfd):
     assert status == {"status": "failed", "reason": "ValueError: two lines"}
     assert cost["steps"] == 0
     assert predicted == {**status, "predict_s": {}}
-    assert list((places / "model").iterdir()) == list((places / "predictions").iterdir()) == []
+    for folder in ("model", "predictions"):
+        assert [path.name for path in (places / folder).iterdir()] == [".seal"]
     assert "ValueError" in capfd.readouterr().err
 
 
@@ -78,7 +79,7 @@ def test_prediction_on_a_wrong_grid_is_a_failure(places, budget, monkeypatch, ca
     assert status["status"] == "ok"
     assert predicted["status"] == "failed"
     assert "case t0: expected label maps" in predicted["reason"]
-    assert list((places / "predictions").iterdir()) == []
+    assert [path.name for path in (places / "predictions").iterdir()] == [".seal"]
 
 
 def test_budget_from_text_and_file(tmp_path):
@@ -116,7 +117,7 @@ def test_every_subset_of_the_modalities_gets_predictions_of_its_own(places, budg
     files = {p.relative_to(at / "every").as_posix() for p in (at / "every").rglob("*.nii.gz")}
     expected = {f"{n}/t0__{m}.nii.gz" for n in status["subsets"] for m in n.split("+")}
     assert files == expected | {f"t0__M{k}.nii.gz" for k in range(3)}
-    for path in (at / "predictions").iterdir():  # the full set is what it is without the others
+    for path in (at / "predictions").glob("*.gz"):  # the full set is what it is without the others
         assert (at / "every" / path.name).read_bytes() == path.read_bytes()
 
 

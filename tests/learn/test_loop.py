@@ -8,7 +8,7 @@ import pytest
 import torch
 from toy import toy_task, toy_view
 
-from parallax.learn.loop import Clock, TrainingError
+from parallax.learn.loop import CLIP, Clock, TrainingError, clip_gradients
 from parallax.learn.losses import dice_ce
 from parallax.learn.network_method import NetworkMethod
 from parallax.learn.networks import UNet, initialised
@@ -181,3 +181,19 @@ def test_clock():
     assert torch.equal(draw, torch.rand(2, generator=clock.generator("a")))
     assert not torch.equal(draw, torch.rand(2, generator=clock.generator("b")))
     assert not torch.equal(draw, torch.rand(2, generator=Clock(3, 8, 1).generator("a")))
+
+
+@pytest.mark.parametrize("norm", [0.0, 0.5 * CLIP, CLIP, 1.5 * CLIP, float("inf"), float("nan")])
+def test_gradients_are_clipped_as_pytorch_does_it(norm):
+    def parameters():
+        first, second, third = (torch.nn.Parameter(torch.zeros(5)) for _ in range(3))
+        first.grad = torch.arange(5.0) * norm / torch.arange(5.0).norm()
+        second.grad = torch.zeros(5)
+        return [first, second, third]
+
+    ours, pytorchs = parameters(), parameters()
+    clip_gradients(iter(ours))
+    torch.nn.utils.clip_grad_norm_(pytorchs, CLIP)
+    for one, other in zip(ours[:2], pytorchs[:2], strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=0, equal_nan=True)
+    assert ours[2].grad is None

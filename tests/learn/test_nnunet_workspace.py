@@ -91,13 +91,17 @@ def test_plans_follow_the_budget_and_nnunets_own_rules(prepared):
 def test_preprocessed_voxels_are_the_samples_voxels(prepared):
     workspace, cases, _ = prepared
     with nnunet_environment(workspace):
-        from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+        from parallax.learn.nnunet_cases import PlainDataset
 
         folder = workspace / "preprocessed" / DATASET / "nnUNetPlans_3d_fullres"
-        data, mask, _, _ = nnUNetDatasetBlosc2(str(folder)).load_case("c0000")
+        data, mask, _, properties = PlainDataset(str(folder)).load_case("c0000")
     expected = cases.samples[0].label[0].transpose(2, 1, 0).astype(int)
     expected[expected == IGNORE] = 3
     assert (np.asarray(mask[0]) == expected).all()
+    places = properties["class_locations"]
+    assert set(places) == {1, 2, (-1, 0, 1, 2)}
+    assert all(np.isin(np.asarray(mask)[tuple(places[key].T)], key).all() for key in places)
+    assert not list(workspace.rglob("*.pkl"))
     image = cases.samples[0].image[0].transpose(2, 1, 0)
     assert np.corrcoef(np.asarray(data[0]).ravel(), image.ravel())[0, 1] > 0.98  # scaled and clipped at 0.5 %
 

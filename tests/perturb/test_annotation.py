@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from toy import toy_task
 
 from parallax.case import IGNORE
-from parallax.data import store
+from parallax.data import files, store
 from parallax.data.frame import CommonCase
 from parallax.errors import DataError
 from parallax.perturb.annotate import (
@@ -183,7 +183,7 @@ def part(tmp_path):
         names = [TASK.modality_names[k] for k in modalities]
         held[case] = {"modalities": names, "labelled": names if case != "d" else []}
         frames[case] = {"common": store.grid_to_json(grid), "native": {}}
-    store.write_json(frames, folder / "frames.json")
+    files.write_json(frames, folder / "frames.json")
     store.write_part(folder, TASK, held, crop=False)
     return folder
 
@@ -199,7 +199,7 @@ def test_a_view_holds_what_is_left_and_says_what_was_drawn(part, tmp_path):
     assert [s.case for s in view.unlabelled] == ["d", "c"]  # nothing of `c` is labelled any more
     assert not (tmp_path / "view" / "c.label.npy").exists()
     assert (view.labelled[0].label[1] == IGNORE).all()
-    notes = store.read_json(tmp_path / "view" / "annotations.json")
+    notes = files.read_json(tmp_path / "view" / "annotations.json")
     assert (notes["name"], notes["left_without_labels"], notes["mean_dice"]) == ("m0", ["c"], 1.0)
     assert before == {path: path.read_bytes() for path in part.rglob("*") if path.is_file()}
 
@@ -210,7 +210,7 @@ def test_a_view_can_be_drawn_again_from_its_notes(part, tmp_path):
         write_annotated_view(part, SUBSET, "mixed", spec, 3, tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "two" / n).read_bytes() for n in files)
-    notes = store.read_json(tmp_path / "one" / "annotations.json")
+    notes = files.read_json(tmp_path / "one" / "annotations.json")
     assert notes["mean_dice"] == pytest.approx(0.9, abs=0.02)
     for case, entry in notes["cases"].items():
         truth = np.load(part / "arrays" / f"{case}.label.npy")

@@ -1,13 +1,19 @@
+import csv
+import html
 import json
 import re
+from html.parser import HTMLParser
 
 import pytest
 from tidy import method_rows, row, toy_rows
 
-from parallax.data.store import write_json
+from parallax.data.files import write_json
 from parallax.plugin import plugin_root
 from parallax.report.build import build_report, write_report
 from parallax.score.table import to_frame, write_parquet
+from parallax.tables.layout import Table
+from parallax.tables.render import to_latex, to_markdown
+from parallax.tables.sourced import PUBLISHED_COLUMNS
 
 EVIL = "<script>alert(1)</script>"
 
@@ -35,11 +41,95 @@ def test_names_with_markup_are_shown_as_text(run):
     assert page.count("&lt;script&gt;") >= 4
 
 
-def test_page_is_self_contained(run):
+ADDRESSES = {"src", "href", "srcset", "data", "poster", "action", "formaction", "background", "cite", "style"}
+
+
+class References(HTMLParser):
+    """Every address that a page names, and everything in it that runs or is styled."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.addresses, self.handlers = set(), [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name.startswith("on"):
+                self.handlers.append(name)
+            if name in ADDRESSES:
+                self.addresses.append(value or "")
+
+
+def references(page):
+    found = References()
+    found.feed(page)
+    return found
+
+
+def test_page_is_self_contained_and_asks_no_network(run):
     page = build_report(run)
-    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", page)
-    assert "url(" not in page
-    assert 'src="data:image/png;base64,' in page
+    found = references(page)
+    assert [
+        address for address in found.addresses if not address.startswith(("data:image/png;base64,", "#"))
+    ] == []
+    assert any(address.startswith("data:image/png") for address in found.addresses)
+    assert found.handlers == []
+    assert found.tags & {"script", "link", "iframe", "object", "embed", "base", "form", "img"} == {"img"}
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert not re.search(r"url\(|@import|image-set|expression", style)
+
+
+def test_the_search_for_addresses_finds_them():
+    text = '<img src="https://x"><a href="//y"></a><p style="background:url(z)" onclick="f()"></p>'
+    found = references(text)
+    assert (found.addresses, found.handlers) == (["https://x", "//y", "background:url(z)"], ["onclick"])
+
+
+QUOTED = "\"'><img src=x onerror=alert(1)>&{{7*7}}\\input{x}$&%#"
+
+
+def test_hostile_text_from_every_source_is_escaped_in_html(run):
+    """Names, reasons, notes, title, captions, the manifest and a row of published numbers."""
+    names = ("case", "dataset", "structure", "modality", "method", "preset", "annotation", "pretraining")
+    rows = [*toy_rows(), row(**dict.fromkeys(names, QUOTED)), row(**dict.fromkeys(names, EVIL))]
+    rows += method_rows("cmc", 0.5)
+    rows.append(row(dataset=EVIL, method=QUOTED, status="failed", reason=QUOTED))
+    write_parquet(to_frame(rows), run / "scores.parquet")
+    config = {"run": QUOTED, "title": QUOTED, "notes": [EVIL, QUOTED], "datasets": {EVIL: {"rank": False}}}
+    (run / "manifest.json").write_text(json.dumps({"commit": EVIL, "config": config}), encoding="utf-8")
+    (run / "figures" / "captions.json").write_text(json.dumps({"case_toy": QUOTED}), encoding="utf-8")
+    page = build_report(run, hostile_published(run / "published.csv"))
+    found = references(page)
+    assert "<script" not in page.lower()
+    assert (found.handlers, found.tags & {"script", "input"}) == ([], set())
+    outside = [address for address in found.addresses if not address.startswith("#")]
+    assert [address[:22] for address in outside] == ["data:image/png;base64,"]
+    assert "{{7*7}}" in page
+    for told in (QUOTED, EVIL):
+        assert html.escape(told).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page
+
+
+def hostile_published(path):
+    """Published numbers of a method of this run, with markup in every cell that may hold any text."""
+    free = dict.fromkeys(("dataset", "setting", "modality", "structure", "source"), QUOTED)
+    fixed = {"method": "CMC", "label_fraction": "10%", "metric": "dice", "value": "1", "unit": "%"}
+    values = {**free, **fixed, "evidence": "readme", "comparable_to": f"none: {EVIL}"}
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerows([PUBLISHED_COLUMNS, [values[name] for name in PUBLISHED_COLUMNS]])
+    return path
+
+
+def test_hostile_text_is_escaped_in_markdown_and_latex():
+    rows = ((EVIL, QUOTED), ("a|b\nc", "`x` [y](javascript:z)"))
+    table = Table("t", QUOTED, (EVIL, "b"), rows, (EVIL, QUOTED))
+    markdown, latex = to_markdown([table], EVIL), to_latex([table])
+    assert not re.search(r"(?<!\\)[<>`\[\]]", markdown)
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines] == [3] * 4
+    body = latex.partition("\n")[2]  # the first line is a comment of our own
+    assert "\\input" not in body
+    assert not re.search(r"(?<!\\)[#$]|(?<![\\}{])%", body)
 
 
 def test_page_tells_what_was_run_lost_and_skipped(run):

@@ -104,7 +104,8 @@ def test_script_writes_the_same_rows_without_heavy_imports(data, tmp_path):
         "finally:\n    heavy = {'torch', 'pandas', 'matplotlib', 'monai'} & set(sys.modules)\n"
         "    assert not heavy, heavy\n"
     )
-    arguments = ["--data", data, "--predictions", tmp_path / "p", "--status", json.dumps(OK)]
+    (tmp_path / "status.json").write_text(json.dumps(OK))
+    arguments = ["--data", data, "--predictions", tmp_path / "p", "--status", tmp_path / "status.json"]
     arguments += ["--run", json.dumps(RUN), "--out", tmp_path / "scores.csv"]
     code = f"import sys; sys.argv = {[str(script), *map(str, arguments)]!r}\n{code}"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -98,6 +98,19 @@ def test_structures_are_scored_by_their_label():
     truth[:3], truth[3:] = 1, 2
     scores = score_label_maps(truth, np.where(truth == 2, 0, truth), {"a": 1, "b": 2}, (1.0,) * 3, 10.0)
     assert (scores["a"].values["dice"], scores["b"].status) == (1.0, "missed")
+    assert scores["b"].values["hd95_mm"] == 10.0
+    assert list(scores["a"].values) == ["dice", "hd95_mm", "assd_mm", "volume_difference_ml"]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_prediction_beyond_the_truth_counts_whole(order):
+    maps = np.zeros((2, 9, 12, 7), np.uint8)
+    maps[0, 1:3, 6:9, 5:6] = maps[1, 1:7, 3:11, 2:6] = 3
+    truth, prediction = (np.asarray(m, order=order) for m in maps)
+    found = score_label_maps(truth, prediction, {"a": 3}, SPACING_MM, 99.0, {"a": 1.0}, pooled=True)["a"]
+    whole = score_masks(maps[0] == 3, maps[1] == 3, SPACING_MM, 99.0, 1.0, pooled=True)
+    assert dict(found.values) == dict(whole.values)
+    assert found.values["dice"] == 2 * 6 / (6 + 192)
 
 
 def random_masks(seed, shape=(9, 8, 10)):

@@ -70,12 +70,12 @@ def _command(*arguments):
     return [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "tiny.yaml", *arguments]
 
 
-def _run(folder, *arguments):
+def _run(folder, *arguments, status=0):
     environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         _command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -125,12 +125,25 @@ def test_a_failing_method_leaves_rows_and_stops_nobody(finished):
     )
     if "extra" not in (finished / "tiny.yaml").read_text():
         _edit(finished / "tiny.yaml", "[oracle, empty]", "[oracle, empty, extra]")
-    _run(finished, "--", "scores")
+    text = _run(finished, "--", "scores", status=1)
+    assert "extra failed on phantom_heart: ValueError: no way" in text
     rows = (finished / "results" / "tiny" / "scores.csv").read_text().splitlines()
     failed = [row for row in rows if ",extra," in row]
     assert failed
     assert all("failed" in row and "ValueError: no way" in row for row in failed)
     assert any(",oracle," in row for row in rows)
+
+
+def test_a_method_that_hangs_is_ended_at_its_limit_and_a_limit_retrains_nobody_else(finished):
+    hangs = EXTRA.replace('return Cost(0, 0, 0, 0.0, 0.0, 0.0, "none")', "__import__('time').sleep(3600)")
+    (finished / "baselines" / "extra.py").write_text(hangs)
+    config = finished / "tiny.yaml"
+    if "extra" not in config.read_text():
+        _edit(config, "[oracle, empty]", "[oracle, empty, extra]")
+    config.write_text(config.read_text() + "limits: {train_s: 5}\n")
+    assert _planned(finished) == {"phantom_heart/aligned/f100-d0/extra/paper-s0"}
+    text = _run(finished, "--", "scores", status=1)
+    assert "extra failed on phantom_heart: LimitError: not done within 5 s" in text
 
 
 def test_a_control_out_of_its_band_fails_the_run_and_no_table_is_made(finished):

@@ -13,7 +13,7 @@ from parallax.run.costs import Estimator, read_cost_model
 from parallax.run.devices import begin_gpus
 from parallax.run.request import train_request
 from parallax.run.scheduler import let_rest
-from parallax.run.session import begin, end, failed
+from parallax.run.session import begin, end, failed, mend
 from parallax.run.setup import make_setup
 from parallax.run.source import source_hash
 
@@ -29,6 +29,9 @@ try:
 except UserError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 
+if workflow.is_main_process:
+    mend(SETUP, sys.argv[1:])
+
 # The graph of all jobs lives as long as this process. Looking through it for garbage again and again, as Python does
 # by default after every 700 new objects, costs 17 % of the planning of a large grid (benchmarks/planning.py).
 gc.set_threshold(100_000, 50, 100)
@@ -37,6 +40,7 @@ ROOT = SETUP.root
 SCRIPTS = plugin_root() / "workflow" / "scripts"
 CELL = "{dataset}/{misalignment}/{labels}/{method}/{preset}-s{seed}"
 RUNS = {run.path: run for run in SETUP.plan.runs}
+LIMITS = SETUP.config.limits
 COSTS = Estimator(read_cost_model(), SETUP)
 
 # Snakemake asks once per job; the answers depend on much less, and a large grid has tens of thousands of jobs.
@@ -45,7 +49,7 @@ budget_json = cache(SETUP.budget_json)
 switches_json = cache(SETUP.switches_json)
 trained_as = cache(SETUP.trained_as)
 
-# GPUS is a setting of the machine, so it stands here and not among the params: a change of it reruns nothing.
+# GPUs and limits are settings of the machine, so they stand here and not among the params: a change reruns nothing.
 # Jobs run in the Python of this process and find scripts and results wherever the working directory is.
 # glibc shall keep freed memory: giving each large tensor back to the system and asking for it again costs a
 # training on a CPU 3 to 17 % of its time (page faults). Other systems ignore the two names.
@@ -53,6 +57,8 @@ shell.prefix(
     f"PATH={quote(str(Path(sys.executable).parent))}:$PATH;"
     f" SCRIPTS={quote(SCRIPTS.as_posix())}; ROOT={quote(ROOT)};"
     f" GPUS={quote(GPUS.options())};"
+    f" TRAIN_LIMITS={quote(LIMITS.options(LIMITS.train_s))};"
+    f" PREDICT_LIMITS={quote(LIMITS.options(LIMITS.predict_s))};"
     " export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4000000000; "
 )
 

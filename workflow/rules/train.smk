@@ -29,7 +29,7 @@ rule train:
         'python "$SCRIPTS"/train.py --method {wildcards.method} --switches {params.switches:q}'
         " --seed {wildcards.seed} --view {input.view} --budget {params.budget:q} --model {output.model}"
         " --cost {output.cost} --status {output.status} --scratch {params.scratch} --threads {threads} {params.reuse}"
-        " $GPUS > {log} 2>&1 && {{ grep -H '^GPU memory' {log} || true; }}"
+        " $GPUS $TRAIN_LIMITS > {log} 2>&1 && {{ grep -H '^GPU memory' {log} || true; }}"
         " && python -m parallax.run.progress $ROOT {wildcards.method}"
 
 
@@ -59,4 +59,4 @@ rule predict:
         'python "$SCRIPTS"/predict.py --method {wildcards.method} --switches {params.switches:q}'
         " --seed {wildcards.seed} --data {input.data} --model {input.model} --status {input.status}"
         " --budget {params.budget:q} --test-modalities {params.modalities} --out {output.predictions}"
-        " --predict-status {output.status} $GPUS > {log} 2>&1 && {{ grep -H '^GPU memory' {log} || true; }}"
+        " --predict-status {output.status} $GPUS $PREDICT_LIMITS > {log} 2>&1 && {{ grep -H '^GPU memory' {log} || true; }}"

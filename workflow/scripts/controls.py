@@ -6,8 +6,10 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from parallax.errors import told
-from parallax.score.table import read_table, write_text
+from parallax.data.files import write_text
+from parallax.data.seal import check, made_of, seal
+from parallax.errors import run_script
+from parallax.score.table import read_table
 from parallax.tables.controls import control_errors, declared_bands, read_overlap
 
 
@@ -17,6 +19,8 @@ def main() -> None:
     parser.add_argument("--splits", type=Path, required=True, help="folder of splits")
     parser.add_argument("--out", type=Path, required=True, help="what was checked, as JSON")
     given = parser.parse_args()
+    inputs = (given.scores, *sorted(given.splits.glob("*.json")))
+    check(*inputs)
     scores = read_table(given.scores)
     errors = control_errors(scores, read_overlap(given.splits))
     for error in errors:
@@ -29,8 +33,9 @@ def main() -> None:
     }
     checked = [asdict(band) for band in declared_bands() if (band.method, band.metric) in found]
     write_text(json.dumps({"in their bands": checked}, indent=1) + "\n", given.out)
+    seal(given.out)
+    made_of([given.out], *inputs)
 
 
 if __name__ == "__main__":
-    with told():
-        main()
+    run_script(main)

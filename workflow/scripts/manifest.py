@@ -4,6 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
+from parallax.data.files import write_text
+from parallax.data.seal import check, made_of, seal
+from parallax.errors import run_script
 from parallax.run.manifest import make_manifest
 
 
@@ -13,11 +16,12 @@ def main() -> None:
     parser.add_argument("--config", type=json.loads, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
+    check(args.run_dir / "scores.parquet")
     text = json.dumps(make_manifest(args.run_dir, args.config), indent=1, ensure_ascii=False)
-    temporary = args.out.with_suffix(".tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(args.out)
+    write_text(text + "\n", args.out)
+    seal(args.out)
+    made_of([args.out], args.run_dir / "scores.parquet")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

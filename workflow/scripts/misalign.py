@@ -2,36 +2,37 @@
 
 import argparse
 import json
-import sys
 from functools import partial
 from pathlib import Path
 
-from parallax.data import store
+from parallax.data import files, store
 from parallax.data.frame import to_common
-from parallax.errors import told
+from parallax.data.seal import check, fresh_folder, made_of
+from parallax.errors import run_script
 from parallax.perturb.families import apply, to_json
 from parallax.perturb.level import case_rng, donors_for, parameters_for, read_level
 
 
-def arguments(argv):
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prepared", type=Path, required=True, help="prepared part")
     parser.add_argument("--misalignment", type=json.loads, required=True, help="JSON: name and size")
     parser.add_argument("--part", choices=["train", "test"], required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args(argv)
+    return parser.parse_args()
 
 
-def main(argv):
-    given = arguments(argv)
+def main():
+    given = arguments()
+    check(given.prepared)
     part = store.read_part(given.prepared)
     level = read_level(given.misalignment, part.task)
     task, read = part.task, partial(store.read_case, part)
     # the empty id is no case's: donors are drawn for the part as a whole
     donors = donors_for(part.cases, level, case_rng(given.seed, task.name, "", level.name))
     transforms, frames, held = {}, {}, {}
-    with store.fresh_folder(given.out) as folder:
+    with fresh_folder(given.out) as folder:
         for case_id in part.cases:
             case, donor = read(case_id), read(donors[case_id]) if case_id in donors else None
             rng, share = case_rng(given.seed, task.name, case_id, level.name), len(donors) / len(part.cases)
@@ -42,11 +43,11 @@ def main(argv):
             store.write_arrays(common, case_id, folder, with_label=given.part == "train")
             transforms[case_id], frames[case_id] = to_json(parameters), store.frame_entry(common, case)
             held[case_id] = store.contents(case)
-        store.write_json(transforms, folder / "transforms.json")
-        store.write_json(frames, folder / "frames.json")
+        files.write_json(transforms, folder / "transforms.json")
+        files.write_json(frames, folder / "frames.json")
         store.write_part(folder, task, held, crop=part.crop)
+    made_of([given.out], given.prepared)
 
 
 if __name__ == "__main__":
-    with told():
-        main(sys.argv[1:])
+    run_script(main)

@@ -2,23 +2,17 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from parallax.data.files import read_json
 from parallax.data.repairs import repair_line, write_repairs
-from parallax.data.store import (
-    check_case,
-    contents,
-    fresh_folder,
-    read_json,
-    write_case,
-    write_part,
-)
-from parallax.errors import told
+from parallax.data.seal import check, fresh_folder, made_of
+from parallax.data.store import check_case, contents, write_case, write_part
+from parallax.errors import run_script
 from parallax.plugin import load_dataset
 
 
-def arguments(argv):
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", required=True, help="name of a file under datasets/")
     parser.add_argument("--options", type=json.loads, default={}, help="JSON object")
@@ -26,11 +20,12 @@ def arguments(argv):
     parser.add_argument("--part", choices=["train", "test"], required=True)
     parser.add_argument("--raw", type=Path, required=True, help="where a phantom puts its raw files")
     parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args(argv)
+    return parser.parse_args()
 
 
-def main(argv):
-    given = arguments(argv)
+def main():
+    given = arguments()
+    check(given.split)
     dataset = load_dataset(given.dataset, given.options)
     task, case_ids = dataset.task, read_json(given.split)[given.part]
     given.raw.mkdir(parents=True, exist_ok=True)
@@ -45,8 +40,8 @@ def main(argv):
             print(repair_line(case))
         write_part(folder, task, held, crop=dataset.crop)
         write_repairs(folder, repairs)
+    made_of([given.out], given.split)
 
 
 if __name__ == "__main__":
-    with told():
-        main(sys.argv[1:])
+    run_script(main)

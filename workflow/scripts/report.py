@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from parallax.data.seal import check, made_of, seal
+from parallax.errors import run_script
 from parallax.plugin import plugin_root
 from parallax.report.build import write_report
 
@@ -15,8 +17,13 @@ def main() -> None:
     parser.add_argument("--claims", type=Path, default=plugin_root() / "claims.yaml")
     parser.add_argument("--out", type=Path, required=True, help="report/index.html")
     given = parser.parse_args()
+    manifest = given.manifest or given.run_dir / "manifest.json"
+    inputs = (manifest, *(given.run_dir / name for name in ("tables", "figures", "scores.parquet")))
+    check(*inputs)
     write_report(given.run_dir, given.out, given.published, given.manifest, given.claims)
+    seal(given.out)
+    made_of([given.out], *inputs)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

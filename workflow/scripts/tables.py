@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from parallax.errors import told
+from parallax.data.seal import check, made_of, seal
+from parallax.errors import run_script
 from parallax.plugin import plugin_root
 from parallax.report.write import TableInputs, build, print_overview, write_all
 
@@ -28,13 +29,16 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     splits = given.splits or given.scores.parent / "splits"
+    inputs = (given.scores, *([given.costs] if given.costs else []))
+    check(*inputs)
     made = build(TableInputs(given.scores, given.costs, splits, given.published, given.claims, given.notes))
     if given.out:
         write_all(made, given.out)
+        seal(given.out)
+        made_of([given.out], *inputs)
     if given.shown:
         print_overview(made, given.width)
 
 
 if __name__ == "__main__":
-    with told():
-        main()
+    run_script(main)

@@ -7,7 +7,10 @@ import json
 from functools import partial
 from pathlib import Path
 
+from parallax.data.seal import check, made_of
+from parallax.errors import run_script
 from parallax.learn.job import Job, read_budget, reuse_job, train_job
+from parallax.learn.limits import Limits
 from parallax.run.leases import leased
 
 
@@ -27,15 +30,23 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--devices", type=lambda text: text.split(","), default=[], help="lease one of these")
     parser.add_argument("--gpu-share", type=int, default=1, help="runs that share a GPU")
+    parser.add_argument("--limit-s", type=float, help="a training that takes longer has failed")
+    parser.add_argument("--limit-mib", type=float, help="one that holds more memory has failed")
     a = parser.parse_args()
+    outputs = (a.model, a.cost, a.status)
     if a.reuse:
+        reused = [a.reuse / name for name in ("model", "cost.json", "status.json")]
+        check(*reused)
         reuse_job(a.reuse, a.model, a.cost, a.status)
+        made_of(outputs, *reused)
         return
+    check(a.view)
     device = "cuda" if a.devices else a.device
     job = Job(a.method, a.switches, a.seed, read_budget(a.budget), device, a.threads)
     lend = partial(leased, a.method, a.devices, a.gpu_share)
-    train_job(job, a.view, a.scratch, a.model, a.cost, a.status, lend)
+    train_job(job, a.view, a.scratch, a.model, a.cost, a.status, lend, Limits(a.limit_s, a.limit_mib))
+    made_of(outputs, a.view)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

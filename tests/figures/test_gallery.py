@@ -1,0 +1,58 @@
+"""One figure of a run, drawn again."""
+
+import json
+
+import pytest
+from tidy import method_rows, toy_rows
+from tidy_run import write_run
+from typer.testing import CliRunner
+
+from parallax.cli import app
+from parallax.errors import ConfigError
+from parallax.figures.gallery import Gallery
+from parallax.run.figures import gallery_of
+from parallax.score.table import to_frame, write_parquet
+from parallax.tables.layout import Context
+
+
+def gallery(rows, tmp_path):
+    return Gallery(tmp_path, to_frame(rows), Context({}))
+
+
+def test_names_are_those_of_what_can_be_drawn(tmp_path):
+    assert "case_toy" not in gallery(toy_rows(6), tmp_path).names
+    (tmp_path / "data" / "toy").mkdir(parents=True)
+    names = gallery(toy_rows(6), tmp_path).names
+    assert names[:2] == ["dice_by_labels", "dice_by_shift"]
+    assert set(names[2:]) == {"differences_toy", "case_toy"}
+    assert "differences_toy" not in gallery(method_rows("nnunet", 0.8), tmp_path).names
+
+
+def test_only_what_was_named_is_drawn(tmp_path):
+    narrowed = gallery(toy_rows(6), tmp_path).only(["alpha", "nnunet:paper"], ["toy"])
+    figure, _ = narrowed.draw("dice_by_labels")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["nnunet", "alpha"]
+    assert set(narrowed.table["method"]) == {"alpha", "nnunet"}
+
+
+@pytest.mark.parametrize(("methods", "datasets", "name"), [(["alpa"], [], "alpa"), ([], ["toi"], "toi")])
+def test_names_that_the_run_does_not_have_are_refused(tmp_path, methods, datasets, name):
+    with pytest.raises(ConfigError, match=rf"did you mean .* Found: {name}"):
+        gallery(toy_rows(), tmp_path).only(methods, datasets)
+
+
+def test_the_command_writes_both_files_and_prints_the_caption(tmp_path, two_modality_task, monkeypatch):
+    run = write_run(tmp_path / "run", two_modality_task)
+    write_parquet(to_frame(toy_rows(6)), run / "scores.parquet")
+    manifest = {"run": "run", "scans": {}, "config": {"run": "run", "datasets": {"toy": {}}}}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.chdir(tmp_path)
+    arguments = ["figure", "dice_by_shift", "--run", str(run), "--config", "methods=alpha,nnunet"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Wrote dice_by_shift.pdf and dice_by_shift.png\nDice")
+    assert (tmp_path / "dice_by_shift.pdf").stat().st_size > 5000
+    with pytest.raises(ConfigError, match="did you mean 'dice_by_shift'"):
+        gallery_of(run, []).draw("dice_by_shft")
+    with pytest.raises(ConfigError, match="cannot be narrowed"):
+        gallery_of(run, ["seeds=1"])
