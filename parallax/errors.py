@@ -28,10 +28,9 @@ class UserError(Exception):
 
     def __init__(self, what: str, *, where: str, expected: str, found: str, remedy: str) -> None:
         self.what, self.where, self.expected, self.found, self.remedy = what, where, expected, found, remedy
-        parts = (
-            f"Where: {_plain(where)}. Expected: {expected}. Found: {_plain(found)}. Remedy: {_plain(remedy)}."
-        )
-        super().__init__(f"{what}. {parts}")
+        named = {"Where": where, "Expected": expected, "Found": found, "Remedy": remedy}
+        parts = " ".join(f"{name}: {_plain(part)}." for name, part in named.items())
+        super().__init__(f"{_plain(what)}. {parts}")
 
     def within(self, where: str) -> Self:
         """The same error, met inside `where`: a row of a list, a dataset of a configuration."""

@@ -1,6 +1,8 @@
 """Runs a script of the workflow in this process."""
 
 import importlib.util
+import sys
+from unittest import mock
 
 from parallax.plugin import plugin_root
 
@@ -12,6 +14,6 @@ def run(script, **arguments):
     spec = importlib.util.spec_from_file_location(f"script_{script}", SCRIPTS / f"{script}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.main(
-        [text for key, value in arguments.items() for text in (f"--{key.replace('_', '-')}", str(value))]
-    )
+    given = [text for key, value in arguments.items() for text in (f"--{key.replace('_', '-')}", str(value))]
+    with mock.patch.object(sys, "argv", [script, *given]):
+        module.main()

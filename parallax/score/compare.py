@@ -145,7 +145,7 @@ def _from_json(path: Path) -> dict[str, int]:
         held = given_json(path)
         own = held["task"]["classes"] if "task" in held else held["labels"]
         return {str(name): value for name, value in own.items() if value != 0}
-    except (KeyError, TypeError, AttributeError) as error:
+    except (DataError, KeyError, TypeError, AttributeError) as error:
         raise _names_error(path.as_posix(), f"{type(error).__name__}: {error}") from error
 
 

@@ -154,7 +154,7 @@ MEANINGLESS = {
     "plugin-unknown": (("datasets", "phantom_heart", "plugin"), "phantom_hart", "phantom_heart"),
     "plugin-path": (("datasets", "phantom_heart", "plugin"), "../methods/cmc", "cmc"),
     "moved-unknown": (("datasets", "phantom_heart", "moved"), "PET", "moved"),
-    "split-list-absent": (("datasets", "phantom_orbit", "split", "list"), "absent.csv", "absent.csv"),
+    "split-list-absent": (("datasets", "phantom_heart", "split"), {"list": "absent.csv"}, "absent.csv"),
     "method-unknown": (("methods",), ["supervized"], "supervized"), "method-path": (("methods",), ["../cmc"], "cmc"),
     "preset-unknown": (("methods",), ["cmc:none"], "none"), "reference-unknown": (("reference",), "nonsense", "reference"),
     "preset-of-nobody": (("presets",), {"nobody": {"a": {}}}, "nobody"),

@@ -64,7 +64,7 @@ def done(tmp_path_factory):
 
 def test_label_subsets_are_nested_and_cover_the_training_cases(done):
     split = read_json(done / "split.json")
-    subsets = {p.stem: read_json(p) for p in (done / "splits").iterdir()}
+    subsets = {p.stem: read_json(p) for p in (done / "splits").glob("*.json")}
     assert sorted(subsets) == ["f020-d0", "f020-d1", "f100-d0", "f100-d1"]
     for one in subsets.values():
         assert sorted(one["labelled"] + one["unlabelled"]) == split["train"]
