@@ -34,7 +34,7 @@ discriminate: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile config/discriminate.yaml $(ARGS) -- all
 	@$(BIN)/python studies/discriminate.py
 
-# The fuzzer of tests/fuzz, so many seconds a target.
+# The fuzzer of tests/fuzz, so many seconds a target; docs/bad-input.md says how to add it to .venv.
 FUZZ_S ?= 60
 fuzz: $(READY)
 	@cd tests && for target in nifti manifest config metrics; do \

@@ -82,5 +82,5 @@ def run_script(main: Callable[[], None]) -> None:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: the closest known one, else all of them."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name[:_MOST], names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"

@@ -70,7 +70,11 @@ class _File(Strict):
 
 def read_claims(path: Path) -> list[Claim]:
     """Claims of a file. Raises `ConfigError` naming the key that is wrong, or the method that is unknown."""
-    values = given_yaml(path)
+    try:
+        values = given_yaml(path)
+    except ConfigError as error:
+        what = "A claim cannot be read: the file is no YAML of keys"
+        raise _error(what, path, error.expected, error.found) from None
     try:
         claims = _File.model_validate(values).claims
     except ValidationError as error:
