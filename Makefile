@@ -14,7 +14,7 @@ CONFIG ?=
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: all test faults check smoke weekly discriminate clean
+.PHONY: all test faults check smoke weekly discriminate fuzz clean
 all: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS) -- all
 	@$(if $(ARGS),true,$(BIN)/python -m parallax.run.session $(or $(CONFIG),config/quick.yaml))
@@ -33,6 +33,12 @@ smoke: $(READY)
 discriminate: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile config/discriminate.yaml $(ARGS) -- all
 	@$(BIN)/python studies/discriminate.py
+
+# The fuzzer of tests/fuzz, so many seconds a target; docs/bad-input.md says how to add it to .venv.
+FUZZ_S ?= 60
+fuzz: $(READY)
+	@cd tests && for target in nifti manifest config metrics; do \
+		PYTHONPATH=. ../$(BIN)/python -m fuzz.targets $$target -max_total_time=$(FUZZ_S) -rss_limit_mb=1024 || exit 1; done
 
 # Is it all still the same, byte for byte? Runs the quick job (or CONFIG) again, on one core and in a folder of its
 # own, and compares the scores row by row; then the tests that take minutes.

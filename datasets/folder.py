@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from parallax.case import Case, Modality, Pairing, Task, one_voxel_mm
 from parallax.data.checked import checked_files
 from parallax.data.dataset import Dataset, modality_strata, read_tolerances
+from parallax.data.header import SPACING_MM
 from parallax.data.manifest import (
     Row,
     find_manifest,
@@ -24,6 +26,8 @@ from parallax.data.reading import Loaded, ReadScan, Rules, finish_scan, header_n
 from parallax.data.volumes import check_same_grid, load_volume, read_grid, read_label_map
 from parallax.errors import ConfigError, DataError
 
+_KINDS: Mapping[str, type] = {"root": str, "manifest": str, "title": str, "crop": bool}
+_EXPECTED: Mapping[type, str] = {str: "a text", bool: "true or false"}
 DEFAULT_WINDOW_HU = (-175.0, 250.0)
 
 
@@ -55,6 +59,9 @@ class Folder(Dataset):
         for key in ("root", "spacing_mm"):
             if key not in options:
                 raise _error(key, "a value", "none")
+        for key, kind in _KINDS.items():
+            if not isinstance(options.get(key, kind()), kind):
+                raise _error(key, _EXPECTED[kind], repr(options[key]))
         self.root = Path(str(options["root"])).expanduser()
         if not self.root.is_dir():
             raise _error("root", "a folder that exists", str(self.root))
@@ -65,7 +72,7 @@ class Folder(Dataset):
         severity = self.options.get("severity_mm")
         names, spacing_mm = list(self._classes.ids), _spacing(self.options["spacing_mm"])
         stated = self.options.get("nsd_tolerance_mm", one_voxel_mm(names, spacing_mm))
-        extra = {} if severity is None else {"severity_mm": _numbers("severity_mm", severity)}
+        extra = {} if severity is None else {"severity_mm": _severity(severity)}
         return Task(
             name=_slug(str(self.options.get("title", self.name))),
             modalities=self._modalities,
@@ -180,22 +187,33 @@ def _load(path: Path) -> Loaded:
 
 def _read_classes(given: Mapping[str, Any], ignored: Any) -> Classes:
     values = {str(name): _values(str(name), entry) for name, entry in given.items()}
-    every = [v for raw in values.values() for v in raw] + [int(v) for v in ignored]
+    if ignored and not _whole(ignored):
+        raise _error("ignore_values", "a list of whole numbers", repr(ignored))
+    every = [v for raw in values.values() for v in raw] + list(ignored)
     twice = sorted({v for v in every if every.count(v) > 1})
     if twice or 0 in every:
         raise _error("classes", "each raw value once, and 0 for background alone", f"{twice or [0]}")
     order = sorted(values, key=lambda name: min(values[name]))
     ids = {name: index + 1 for index, name in enumerate(order)}
     raw = {v: ids[name] for name, held in values.items() for v in held}
-    return Classes(ids, raw | dict.fromkeys((int(v) for v in ignored), 0))
+    return Classes(ids, raw | dict.fromkeys(ignored, 0))
 
 
 def _values(name: str, entry: Any) -> list[int]:
     held = entry.get("values") if isinstance(entry, Mapping) else entry
     held = held if isinstance(held, list) else [held]
-    if not held or not all(isinstance(v, int) and not isinstance(v, bool) for v in held):
+    if not _whole(held):
         raise _error(f"classes.{name}", "a whole number, or {values: [whole numbers]}", repr(entry))
     return held
+
+
+def _whole(values: Any) -> bool:
+    """Whether this is a list of whole numbers that a label map can hold."""
+    return (
+        isinstance(values, list)
+        and bool(values)
+        and all(isinstance(v, int) and not isinstance(v, bool) and abs(v) < 2**53 for v in values)
+    )
 
 
 def _modality(name: str, values: Any) -> Modality:
@@ -206,7 +224,7 @@ def _modality(name: str, values: Any) -> Modality:
         )
     window = _numbers(f"modalities.{name}.window_hu", values.get("window_hu", DEFAULT_WINDOW_HU))
     if len(window) != 2 or window[0] >= window[1]:
-        raise _error(f"modalities.{name}.window_hu", "[low, high] in HU", repr(values["window_hu"]))
+        raise _error(f"modalities.{name}.window_hu", "[low, high] in HU", repr(window))
     return Modality(name, values["kind"], (window[0], window[1]))
 
 
@@ -219,19 +237,30 @@ def _pairing(value: Any) -> Pairing:
 
 def _spacing(value: Any) -> tuple[float, float, float]:
     spacing = _numbers("spacing_mm", value)
-    if len(spacing) != 3 or min(spacing) <= 0:
-        raise _error("spacing_mm", "three lengths in mm above 0", repr(value))
+    least, most = SPACING_MM
+    if len(spacing) != 3 or not all(least <= length <= most for length in spacing):
+        raise _error("spacing_mm", f"three lengths from {least:g} to {most:g} mm", repr(value))
     return (spacing[0], spacing[1], spacing[2])
 
 
+def _severity(value: Any) -> tuple[float, ...]:
+    severity = _numbers("severity_mm", value)
+    if not severity or min(severity) < 0:
+        raise _error("severity_mm", "lengths in mm of at least 0", repr(value))
+    return severity
+
+
 def _numbers(key: str, value: Any) -> tuple[float, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(v, int | float) for v in value):
-        raise _error(key, "a list of numbers", repr(value))
+    numbers = isinstance(value, list | tuple) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in value
+    )
+    if not numbers:
+        raise _error(key, "a list of finite numbers", repr(value))
     return tuple(float(v) for v in value)
 
 
 def _slug(title: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", title).strip("-") or "folder"
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", title[:100]).strip("-") or "folder"
 
 
 def _error(key: str, expected: str, found: str) -> ConfigError:

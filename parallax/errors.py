@@ -11,6 +11,9 @@ from typing import Self
 #: What the system says where a disk, a quota or the size of a file is used up.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+#: Characters of a part of a message that may come from a file.
+_MOST = 1000
+
 
 class UserError(Exception):
     """A mistake of the user's that Parallax can name. Printed as one paragraph, without a traceback.
@@ -25,7 +28,9 @@ class UserError(Exception):
 
     def __init__(self, what: str, *, where: str, expected: str, found: str, remedy: str) -> None:
         self.what, self.where, self.expected, self.found, self.remedy = what, where, expected, found, remedy
-        super().__init__(f"{what}. Where: {where}. Expected: {expected}. Found: {found}. Remedy: {remedy}.")
+        named = {"Where": where, "Expected": expected, "Found": found, "Remedy": remedy}
+        parts = " ".join(f"{name}: {_plain(part)}." for name, part in named.items())
+        super().__init__(f"{_plain(what)}. {parts}")
 
     def within(self, where: str) -> Self:
         """The same error, met inside `where`: a row of a list, a dataset of a configuration."""
@@ -36,6 +41,12 @@ class UserError(Exception):
             found=self.found,
             remedy=self.remedy,
         )
+
+
+def _plain(text: str) -> str:
+    """The text as a paragraph holds it: what a file holds may be megabytes, or steer a terminal."""
+    kept = text if len(text) <= _MOST else f"{text[:_MOST]}... ({len(text) - _MOST} more characters)"
+    return "".join(c if c.isprintable() else " " if c in "\r\n\t" else ascii(c)[1:-1] for c in kept)
 
 
 class ConfigError(UserError):
@@ -71,5 +82,5 @@ def run_script(main: Callable[[], None]) -> None:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: the closest known one, else all of them."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name[:_MOST], names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from parallax.data.given import given_yaml
+from parallax.data.strict import Number, Strict
 from parallax.errors import ConfigError, nearest
 from parallax.plugin import method_cards
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Where(_Strict):
+class Where(Strict):
     """The conditions that a claim is about: label fractions from one to another, alignment, annotation."""
 
-    labels: tuple[Fraction, Fraction] = (0.0, 1.0)
+    labels: Annotated[tuple[Fraction, Fraction], Field(strict=False)] = (0.0, 1.0)
     misalignment: Literal["aligned", "shifted"] = "aligned"
     annotation: str = "full"
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """One sentence and its test. docs/claims.md says what each key means.
 
     Kinds: `difference` (the method is above each reference), `loss` (it loses less than each reference from
@@ -45,7 +43,7 @@ class Claim(_Strict):
     metric: str = Field("dice", pattern="^(dice|nsd)")
     datasets: list[Text] = Field(default=["*"], min_length=1)
     modality: Literal["all", "each"] = "all"
-    margin: float = Field(0.0, ge=0, lt=1)
+    margin: Number = Field(0.0, ge=0, lt=1)
     where: Where = Where()
     note: str = ""
 
@@ -58,7 +56,7 @@ class Claim(_Strict):
         return self
 
 
-class _File(_Strict):
+class _File(Strict):
     claims: list[Claim]
 
     @model_validator(mode="after")
@@ -73,16 +71,17 @@ class _File(_Strict):
 def read_claims(path: Path) -> list[Claim]:
     """Claims of a file. Raises `ConfigError` naming the key that is wrong, or the method that is unknown."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise _error("The file of claims is no YAML", path, "YAML", str(error).splitlines()[0]) from None
+        values = given_yaml(path)
+    except ConfigError as error:
+        what = "A claim cannot be read: the file is no YAML of keys"
+        raise _error(what, path, error.expected, error.found) from None
     try:
         claims = _File.model_validate(values).claims
     except ValidationError as error:
         first: Any = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         what = f"A claim cannot be read: {place}"
-        raise _error(what, path, first["msg"], repr(first["input"])[:80]) from None
+        raise _error(what, path, first["msg"], reprlib.repr(first["input"])) from None
     known = method_cards()
     for claim in claims:
         for name in (claim.method, *claim.reference):

@@ -13,6 +13,7 @@ from parallax.errors import DataError
 
 LABEL_TOLERANCE = 1e-6
 _MOST_BINS = 1 << 16
+_LARGEST = 1 << 53  # beyond it floats have no units
 
 
 def integers(array: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -20,14 +21,15 @@ def integers(array: NDArray[Any], path: Path) -> NDArray[Any]:
     if array.dtype.kind in "iub":
         return array
     rounded = np.rint(array)
-    # not (<=), so that NaN counts as wrong
-    bad = int(np.count_nonzero(~(np.abs(array - rounded) <= LABEL_TOLERANCE)))
+    with np.errstate(invalid="ignore"):  # infinity from infinity
+        whole = (np.abs(array - rounded) <= LABEL_TOLERANCE) & (np.abs(rounded) <= _LARGEST)
+    bad = int(array.size - np.count_nonzero(whole))  # NaN counts as wrong
     if bad:
         raise DataError(
             "A label map holds values that are not integers",
             where=str(path),
             expected="integers (within 1e-6)",
-            found=f"{bad} of {array.size} voxels between two integers, or not finite",
+            found=f"{bad} of {array.size} voxels between two integers, not finite or beyond 2^53",
             remedy="write the label map with nearest-neighbour interpolation",
         )
     result: NDArray[np.int64] = rounded.astype(np.int64)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parallax.data.given import csv_reader, given_json
 from parallax.errors import ConfigError, DataError
 from parallax.plugin import plugin_root
 
 ENDINGS = re.compile(r"\.(nii\.gz|nii|mha|mhd|nrrd)$")
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NUMBER = re.compile(r"[0-9]{1,4}")
 DATALIST_PARTS = ("training", "validation")
 
 
@@ -38,7 +38,8 @@ def read_manifest(root: Path, manifest: Path | None, modalities: Sequence[str]) 
         modalities: their names in the order of the task.
 
     Raises:
-        DataError: the list is absent or malformed, or a case occurs twice; the row is named.
+        DataError: the list is absent or malformed, a case occurs twice, or a path leads out of `root`
+            by `..` or a link; the row is named.
     """
     if manifest is None or manifest.name == "dataset.json":
         folder = manifest.parent if manifest else root
@@ -52,7 +53,7 @@ def read_manifest(root: Path, manifest: Path | None, modalities: Sequence[str]) 
         rows = _read_datalist(manifest, root, modalities)
     else:
         raise _error("a .csv, a .json datalist or an nnU-Net dataset.json", manifest.name, str(manifest))
-    return _checked(rows, str(manifest or root))
+    return _checked(rows, str(manifest or root), root)
 
 
 def find_manifest(root: Path, name: str | None) -> Path | None:
@@ -77,9 +78,20 @@ def find_manifest(root: Path, name: str | None) -> Path | None:
 
 def nnunet_description(folder: Path) -> dict[str, Any]:
     """`dataset.json` of an nnU-Net raw folder."""
-    values = _load_json(folder / "dataset.json")
+    path = folder / "dataset.json"
+    values = given_json(path)
     if not isinstance(values, dict) or not ({"channel_names", "modality"} & set(values)):
-        raise _error("channel_names (or modality)", "neither", f"{folder / 'dataset.json'}")
+        raise _error("channel_names (or modality)", "neither", str(path))
+    channels = values.get("channel_names", values.get("modality"))
+    numbered = isinstance(channels, dict) and channels and all(_NUMBER.fullmatch(key) for key in channels)
+    names = list(channels.values()) if numbered else []
+    if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
+        raise _error("channel_names: {number: name}, each name once", repr(channels), str(path))
+    if not isinstance(values.get("labels", {}), dict):
+        raise _error("labels: {name: value}", repr(values["labels"]), str(path))
+    ending = values.get("file_ending", ".nii.gz")
+    if not isinstance(ending, str) or not ENDINGS.fullmatch(ending):
+        raise _error("file_ending: .nii.gz, .nii, .mha, .mhd or .nrrd", repr(ending), str(path))
     return values
 
 
@@ -90,7 +102,7 @@ def nnunet_classes(description: Mapping[str, Any], where: str) -> dict[str, Any]
         DataError: there is a label `ignore`, which means voxels that nobody knows.
     """
     labels = dict(description.get("labels", {}))
-    if labels and all(str(key).isdigit() for key in labels):
+    if labels and all(_NUMBER.fullmatch(key) for key in labels):
         labels = {str(name): int(value) for value, name in labels.items()}
     if "ignore" in labels:
         raise _error("structures and background alone", "the label `ignore`", where)
@@ -100,30 +112,32 @@ def nnunet_classes(description: Mapping[str, Any], where: str) -> dict[str, Any]
 def nnunet_channels(description: Mapping[str, Any]) -> dict[str, str]:
     """Channel suffix (`0000`, ...) to channel name, in order."""
     channels = description.get("channel_names", description.get("modality"))
-    assert isinstance(channels, dict)
+    assert isinstance(channels, dict)  # nnunet_description has seen to it
     return {f"{int(key):04d}": str(channels[key]) for key in sorted(channels, key=int)}
 
 
 def _read_csv(path: Path, root: Path, modalities: Sequence[str]) -> list[Row]:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        columns = [name.strip() for name in reader.fieldnames or []]
-        reader.fieldnames = columns
+    with csv_reader(path) as reader:
+        columns = [name.strip() for name in next(reader, [])]
         known = ["case", "patient", "label", *modalities, *(f"{m}_label" for m in modalities)]
         wrong = [name for name in columns if name not in known]
-        if wrong or "case" not in columns or not set(columns) & set(modalities):
+        twice = len(set(columns)) < len(columns)
+        if wrong or twice or "case" not in columns or not set(columns) & set(modalities):
             raise _error(
                 f"columns case, patient (optional), {', '.join(modalities)}, and <modality>_label or label",
-                f"columns {', '.join(columns) or 'none'}",
+                f"columns {', '.join(columns) or 'none'}{', one twice' * twice}",
                 str(path),
             )
-        return [_csv_row(values, f"{path}, line {reader.line_num}", root, modalities) for values in reader]
+        lines = ((cells, f"{path}, line {reader.line_num}") for cells in reader if cells)
+        return [_csv_row(columns, values, where, root, modalities) for values, where in lines]
 
 
-def _csv_row(values: Mapping[str | None, Any], where: str, root: Path, modalities: Sequence[str]) -> Row:
-    if None in values or None in values.values():
+def _csv_row(
+    columns: Sequence[str], values: Sequence[str], where: str, root: Path, modalities: Sequence[str]
+) -> Row:
+    if len(values) != len(columns):
         raise _error("as many cells as columns", "another number of cells", where)
-    cells = {str(key): str(value).strip() for key, value in values.items()}
+    cells = {name: value.strip() for name, value in zip(columns, values, strict=True)}
     images = {m: root / cells[m] for m in modalities if cells.get(m)}
     labels = {m: cells.get(f"{m}_label") or cells.get("label") or "" for m in images}
     stray = [m for m in modalities if cells.get(f"{m}_label") and m not in images]
@@ -170,17 +184,20 @@ def _is_datalist(folder: Path) -> bool:
 
 
 def _read_datalist(path: Path, root: Path, modalities: Sequence[str]) -> list[Row]:
-    values = _load_json(path)
+    values = given_json(path)
     parts = [part for part in DATALIST_PARTS if isinstance(values, dict) and part in values]
     if not parts:
         raise _error("a datalist with the key training", "no such key", str(path))
+    lists = [part for part in parts if not isinstance(values[part], list)]
+    if lists:
+        raise _error(f"{lists[0]}: a list", repr(values[lists[0]]), str(path))
     items = [(f"{path}, {part}[{i}]", item) for part in parts for i, item in enumerate(values[part])]
     return [_datalist_row(item, where, root, modalities) for where, item in items]
 
 
 def _datalist_row(item: Any, where: str, root: Path, modalities: Sequence[str]) -> Row:
     if not isinstance(item, dict) or "image" not in item:
-        raise _error("an object with the key image", str(item)[:80], where)
+        raise _error("an object with the key image", repr(item), where)
     images = _as_list(item["image"])
     if len(images) != len(modalities):
         raise _error(f"{len(modalities)} images ({', '.join(modalities)})", f"{len(images)}", where)
@@ -189,6 +206,8 @@ def _datalist_row(item: Any, where: str, root: Path, modalities: Sequence[str]) 
         labels = labels * len(modalities)
     if len(labels) not in (0, len(modalities)):
         raise _error(f"one label map, or one per modality ({len(modalities)})", f"{len(labels)}", where)
+    if not all(path is None or isinstance(path, str) for path in (*images, *labels)):
+        raise _error("paths as texts, or null", repr([*images, *labels]), where)
     case = str(item.get("case", item.get("id", _stem(str(next(filter(None, images), ""))))))
     held = {m: root / p for m, p in zip(modalities, images, strict=True) if p}
     pairs = zip(modalities, labels, strict=False)
@@ -207,7 +226,7 @@ def _stem(path: str) -> str:
     return re.sub(r"_\d{4}$", "", ENDINGS.sub("", Path(path).name))
 
 
-def _checked(rows: Iterable[Row], where: str) -> tuple[Row, ...]:
+def _checked(rows: Iterable[Row], where: str, root: Path) -> tuple[Row, ...]:
     seen: dict[str, str] = {}
     kept = tuple(rows)
     for row in kept:
@@ -217,17 +236,31 @@ def _checked(rows: Iterable[Row], where: str) -> tuple[Row, ...]:
             raise _error("a case id of letters, digits, '.', '-' and single '_'", repr(row.case), row.where)
         if not row.images:
             raise _error("at least one image", f"case {row.case} without any", row.where)
+        _check_inside(row, root.resolve())
         seen[row.case] = row.where
     if not kept:
         raise _error("at least one case", "none", where)
     return kept
 
 
-def _load_json(path: Path) -> Any:
+def _lies_inside(path: Path, root: Path) -> bool:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _error("a readable JSON file", f"{type(error).__name__}: {error}", str(path)) from error
+        path.is_file()  # raises where resolve() does not: a name that no disk takes
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError, ValueError):  # it leads nowhere
+        return False
+
+
+def _check_inside(row: Row, root: Path) -> None:
+    for path in (*row.images.values(), *row.labels.values()):
+        if not _lies_inside(path, root):
+            raise DataError(
+                "A list of cases leads out of its folder",
+                where=row.where,
+                expected=f"paths of files below {root}, also where a link leads",
+                found=str(path),
+                remedy="make `root` a folder above all scans and write paths from there",
+            )
 
 
 def _error(expected: str, found: str, where: str) -> DataError:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parallax.case import Repair, Volume
 from parallax.data.components import beside_largest
@@ -114,6 +115,7 @@ def keep_largest(label: Volume, names: Mapping[int, str]) -> tuple[Volume, list[
 def header_notes(path: Path) -> tuple[str, ...]:
     """What a header leaves open or says twice, one clause each."""
     import nibabel
+    from nibabel.affines import voxel_sizes
 
     if not path.name.endswith((".nii", ".nii.gz", ".hdr", ".img")):
         return ()
@@ -123,9 +125,11 @@ def header_notes(path: Path) -> tuple[str, ...]:
     sform, qform = int(header["sform_code"]), int(header["qform_code"])
     found = []
     if sform and qform:
-        apart = float(np.abs(header.get_sform() - header.get_qform()).max())
-        if apart > _AFFINE_TOLERANCE:
+        apart = np.abs(header.get_sform() - _qform(header)).max()
+        if not apart <= _AFFINE_TOLERANCE:  # NaN is no agreement
             found.append("sform and qform disagree, sform is used")
+    elif sform and np.abs(header.get_zooms()[:3] - voxel_sizes(header.get_sform())).max() > _AFFINE_TOLERANCE:
+        found.append("pixdim and sform disagree, sform is used")
     elif qform:
         found.append("no sform, qform is used")
     elif not sform:
@@ -135,6 +139,16 @@ def header_notes(path: Path) -> tuple[str, ...]:
     if np.abs(directions.T @ directions - np.eye(3)).max() > _AFFINE_TOLERANCE:
         found.append("axes are not orthogonal")
     return tuple(found)
+
+
+def _qform(header: Any) -> NDArray[np.float64]:
+    """Affine of the qform; NaN where its quaternion is no rotation."""
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        return np.asarray(header.get_qform(), dtype=np.float64)
+    except (ValueError, HeaderDataError):
+        return np.full((4, 4), np.nan)
 
 
 def _axes_repair(image: Volume, modality: str) -> list[Repair]:

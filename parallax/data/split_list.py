@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
+from parallax.data.given import csv_reader
 from parallax.errors import ConfigError
 from parallax.plugin import plugin_root
 
@@ -27,19 +27,21 @@ def read_split_list(name: str) -> dict[str, Any]:
     if path is None:
         raise _error(name, f"a CSV under {Path.cwd()} or {plugin_root()}", "no such file")
     split: dict[str, Any] = {part: [] for part in PARTS} | {"patients": {}}
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise _error(name, f"columns {', '.join(COLUMNS)}", ", ".join(reader.fieldnames or ["none"]))
-        for row in reader:
-            case, part = str(row["case"]), row["part"]
+    with csv_reader(path) as reader:
+        header = next(reader, ["none"])
+        if tuple(header) != COLUMNS:
+            raise _error(name, f"columns {', '.join(COLUMNS)}", ", ".join(header))
+        for cells in filter(None, reader):
             where = f"{name}, line {reader.line_num}"
-            if part not in PARTS or not case:
-                raise _error(where, f"a case and one of {', '.join(PARTS)}", f"{case!r}, {part!r}")
+            if len(cells) != len(COLUMNS) or cells[2] not in PARTS or not cells[0]:
+                raise _error(
+                    where, f"a case, its patient and one of {', '.join(PARTS)}", ", ".join(map(repr, cells))
+                )
+            case, patient, part = cells
             if case in split["patients"]:
                 raise _error(where, "each case once", f"{case} again")
             split[part].append(case)
-            split["patients"][case] = row["patient"] or case
+            split["patients"][case] = patient or case
     return split
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from parallax.case import Grid, Volume
 from parallax.data.files import write_bytes
+from parallax.data.header import check_affine, check_codes, check_start, check_voxels, most_bytes
 from parallax.data.label_values import integers, map_values
-from parallax.errors import DataError, GeometryError
+from parallax.errors import DataError, GeometryError, UserError
 
 ORIGIN_TOLERANCE_MM = 1e-2
 DIRECTION_TOLERANCE = 1e-3
@@ -38,10 +39,10 @@ def read_volume(path: Path, *, allow_no_codes: bool = False) -> Volume:
 def read_grid(path: Path, *, channel: int | None = None, allow_no_codes: bool = False) -> Grid:
     """The grid of a volume from its header alone (same rules and errors as `load_volume`)."""
     if _is_nibabel(path):
-        image = _open_nibabel(path)
-        return Grid(_shape3(image.shape, path, channel), _affine(image, path, allow_no_codes))
-    array, affine = _load_itk(path)
-    return Grid(_shape3(array.shape, path), affine)
+        image, shape = _open_nibabel(path, channel)
+        return Grid(shape, _affine(image, path, allow_no_codes))
+    reader = _open_itk(path)
+    return Grid(_shape3(tuple(reader.GetSize()), path), _itk_affine(reader, path))
 
 
 def read_label_map(path: Path, allowed: Mapping[int, int] | Collection[int]) -> Volume:
@@ -69,18 +70,15 @@ def load_volume(path: Path, *, channel: int | None = None, allow_no_codes: bool 
         allow_no_codes: accept a NIfTI whose two codes are 0 (its place in space is then a guess).
 
     Raises:
-        DataError: the file is absent, unreadable or not 3-D.
+        DataError: the file is absent, unreadable, not 3-D, too large or no real number a voxel.
         GeometryError: no usable affine.
     """
     if not _is_nibabel(path):
-        return Volume(*_load_itk(path))
-    image = _open_nibabel(path)
+        return _load_itk(path)
+    image, shape = _open_nibabel(path, channel)
     affine = _affine(image, path, allow_no_codes)
-    shape = _shape3(image.shape, path, channel)
-    try:
+    with _parsing(path):
         array = np.asarray(image.dataobj if channel is None else image.dataobj[..., channel])
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise _unreadable(path, error) from error
     return Volume(array.reshape(shape), affine)
 
 
@@ -88,16 +86,18 @@ def as_image(volume: Volume, path: Path) -> Volume:
     """A loaded volume as an image (see `read_volume`). `DataError` where a value is not finite."""
     if volume.array.dtype.kind != "f":
         return volume
-    bad = int(volume.array.size - np.count_nonzero(np.isfinite(volume.array)))
+    with np.errstate(over="ignore"):  # beyond 32 bits is infinite, and said so
+        array = volume.array.astype(np.float32, copy=False)
+    bad = int(array.size - np.count_nonzero(np.isfinite(array)))
     if bad:
         raise DataError(
             "An image holds values that are not finite",
             where=str(path),
             expected="numbers only",
-            found=f"{bad} of {volume.array.size} voxels are NaN or infinite",
+            found=f"{bad} of {array.size} voxels are NaN or infinite",
             remedy="replace them in the file (for instance by the background value)",
         )
-    return Volume(volume.array.astype(np.float32, copy=False), volume.affine)
+    return Volume(array, volume.affine)
 
 
 def as_label_map(volume: Volume, allowed: Mapping[int, int] | Collection[int], path: Path) -> Volume:
@@ -167,50 +167,70 @@ def _is_nibabel(path: Path) -> bool:
     return path.name.endswith((".nii", ".nii.gz", ".hdr", ".img"))
 
 
-def _open_nibabel(path: Path) -> Any:
+@contextmanager
+def _parsing(path: Path) -> Iterator[None]:
+    """Whatever a parser raises over bytes that are no volume: the list of them is not ours."""
+    try:
+        with np.errstate(all="ignore"):  # scaled to NaN or infinity, and refused for it later
+            yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _open_nibabel(path: Path, channel: int | None) -> tuple[Any, tuple[int, int, int]]:
+    """The image, of which the header alone was read and judged, and the shape of its one volume."""
     import nibabel
 
-    try:
-        return nibabel.load(path)
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        nibabel.filebasedimages.ImageFileError,
-        nibabel.spatialimages.HeaderDataError,
-    ) as error:
-        raise _unreadable(path, error) from error
+    with _parsing(path):
+        check_start(path.with_suffix(".hdr") if path.suffix == ".img" else path)
+        image: Any = nibabel.load(path)
+        shape, kind = tuple(map(int, image.shape)), image.get_data_dtype()
+        held = most_bytes(path)
+    volume = _shape3(shape, path, channel)
+    check_voxels(shape, kind, held, path)
+    return image, volume
 
 
 def _affine(image: Any, path: Path, allow_no_codes: bool) -> NDArray[np.float64]:
-    affine = np.asarray(image.affine, dtype=np.float64)
-    usable = bool(np.isfinite(affine).all()) and abs(np.linalg.det(affine[:3, :3])) > 1e-9
-    codes = [int(image.header.get(f"{form}_code", 1)) for form in ("sform", "qform")]  # Analyze has none
-    if usable and (any(codes) or allow_no_codes):
-        return affine
-    raise GeometryError(
-        "A NIfTI header does not say where its voxels lie",
-        where=str(path),
-        expected="sform_code or qform_code above 0 and an invertible affine",
-        found=f"sform_code {codes[0]}, qform_code {codes[1]}, affine {affine.round(4).tolist()}",
-        remedy="write the affine of the scanner data into the header",
-    )
+    check_codes(image.header, path, allow_no_codes)
+    return check_affine(np.asarray(image.affine, dtype=np.float64), path)
 
 
-def _load_itk(path: Path) -> tuple[NDArray[Any], NDArray[np.float64]]:
+def _open_itk(path: Path) -> Any:
+    """A reader of SimpleITK that has read the header alone, which was judged."""
     import SimpleITK
 
-    try:
-        image = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        raise _unreadable(path, error) from error
-    array = SimpleITK.GetArrayFromImage(image).T
-    if image.GetDimension() != 3:
-        _shape3(array.shape, path)
+    with _parsing(path):
+        held = most_bytes(path)
+        reader = SimpleITK.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        shape, channels = tuple(reader.GetSize()), reader.GetNumberOfComponents()
+        kind = SimpleITK.GetArrayViewFromImage(SimpleITK.Image([1] * 3, reader.GetPixelID())).dtype
+    _shape3((*shape, channels), path)
+    check_voxels(shape, kind, held, path)
+    return reader
+
+
+def _load_itk(path: Path) -> Volume:
+    import SimpleITK
+
+    reader = _open_itk(path)
+    affine = _itk_affine(reader, path)
+    with _parsing(path):
+        array = SimpleITK.GetArrayFromImage(reader.Execute()).T
+    return Volume(array.reshape(_shape3(array.shape, path)), affine)
+
+
+def _itk_affine(reader: Any, path: Path) -> NDArray[np.float64]:
+    n = reader.GetDimension()
     affine = np.eye(4)
-    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine[:3, 3] = image.GetOrigin()
-    return array, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # ITK is LPS
+    directions = np.array(reader.GetDirection()).reshape(n, n)[:3, :3]
+    affine[:3, :3] = directions * np.array(reader.GetSpacing())[:3]
+    affine[:3, 3] = reader.GetOrigin()[:3]
+    return check_affine(np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine, path)  # ITK is LPS
 
 
 def _shape3(shape: tuple[int, ...], path: Path, channel: int | None = None) -> tuple[int, int, int]:

@@ -5,37 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from parallax.case import Task
+from parallax.data.strict import Number, Strict
 from parallax.perturb.masks import EVERY_MOST, SIGMA_MOST_MM
 
 #: The annotation that changes nothing; it needs no entry under `annotations:`.
 FULL = "full"
-TargetDice = Annotated[float, Field(gt=0, le=1)]
+TargetDice = Annotated[Number, Field(gt=0, le=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
-
-
-class Drop(_Strict):
+class Drop(Strict):
     """Structures that are missing from the label maps of some cases: named, or so many drawn per case.
 
     `as: background` leaves background where they are, as an annotator does who skips them. `as: unknown` says
     what is honestly known then: every background voxel of such a label map becomes unknown.
     """
 
-    structures: list[str] | Annotated[int, Field(ge=1)]
-    of_cases: float = Field(1.0, gt=0, le=1)
+    structures: list[str] | Annotated[int, Field(ge=1, le=1000)]
+    of_cases: Number = Field(1.0, gt=0, le=1)
     left: Literal["background", "unknown"] = Field("background", alias="as")
 
 
-class Coarse(_Strict):
+class Coarse(Strict):
     """One axial slice in `every` annotated, or blocks of `every` voxels a side; or what gives `dice`."""
 
     way: Literal["slices", "blocks"] = Field(alias="as")
-    every: float | None = Field(None, ge=1, le=EVERY_MOST)
+    every: Number | None = Field(None, ge=1, le=EVERY_MOST)
     dice: TargetDice | None = None
     between: Literal["hold", "interpolate"] = "hold"
 
@@ -48,10 +45,10 @@ class Coarse(_Strict):
         return self
 
 
-class Noisy(_Strict):
+class Noisy(Strict):
     """Boundaries moved by a smooth random field of SD `sigma_mm`, or by so much that `dice` holds."""
 
-    sigma_mm: float | None = Field(None, ge=0, le=SIGMA_MOST_MM)
+    sigma_mm: Number | None = Field(None, ge=0, le=SIGMA_MOST_MM)
     dice: TargetDice | None = None
 
     @model_validator(mode="after")
@@ -61,7 +58,7 @@ class Noisy(_Strict):
         return self
 
 
-class Annotation(_Strict):
+class Annotation(Strict):
     """How the labelled training cases are annotated; what is left out is annotated in full."""
 
     modalities: list[str] | None = Field(None, min_length=1)

@@ -4,51 +4,55 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from parallax.case import Budget
+from parallax.data.strict import Number, Seed, Strict, Text
 from parallax.perturb.annotation import FULL, Annotation
 from parallax.run.experiment import Experiment
 
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
-Count = Annotated[int, Field(ge=0)]
+# Upper bounds refuse a slip of the keyboard, and are far above what anyone runs.
 #: Names folders of a run and stands in commands: no path, no option, nothing that a shell would read.
-FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-Patch = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)]
+Fraction = Annotated[Number, Field(gt=0, le=1)]
+Steps = Annotated[int, Field(ge=1, le=10**8)]
+Draws = Annotated[int, Field(ge=1, le=1000)]
+Millimetres = Annotated[Number, Field(ge=0, le=1000)]
+Widths = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=10, strict=False)
+]
+Count = Annotated[int, Field(ge=0, le=10**6)]
+_Side = Annotated[int, Field(ge=8, le=1024)]
+Patch = Annotated[tuple[_Side, _Side, _Side], Field(strict=False)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
-
-
-class BudgetConfig(_Strict):
+class BudgetConfig(Strict):
     """What every method gets; see `parallax.case.Budget`. Absent keys keep their default."""
 
-    steps: int | None = Field(None, ge=1)
-    batch: int | None = Field(None, ge=1)
+    steps: Steps | None = None
+    batch: int | None = Field(None, ge=1, le=10**4)
     patch: Patch | None = None
     widths: Widths | None = None
-    learning_rate: float | None = Field(None, gt=0)
-    weight_decay: float | None = Field(None, ge=0)
+    learning_rate: Number | None = Field(None, gt=0, le=100)
+    weight_decay: Number | None = Field(None, ge=0, le=100)
     augment: bool | None = None
-    checkpoint_every_s: float | None = Field(None, gt=0)
+    checkpoint_every_s: Number | None = Field(None, gt=0, le=10**7)
     precision: str | None = Field(None, pattern="^(float32|bfloat16)$")
     deterministic: bool | None = None
-    nnunet_steps: int | None = Field(None, ge=1)
-    nnunet_spacing: float | None = Field(None, ge=1)
+    nnunet_steps: Steps | None = None
+    nnunet_spacing: Number | None = Field(None, ge=1, le=100)
 
 
 _COUNTS = ("allow_overlap", "test", "train", "validation")
 
 
-class SplitConfig(_Strict):
+class SplitConfig(Strict):
     """Cases to train on, to keep for validation and to test on: counts drawn by a seed, or lists of ids.
 
     `list` names a CSV that says it instead (case, patient, part); the seed then draws label subsets alone.
     """
 
-    seed: int = 0
+    seed: Seed = 0
     train: Count | list[str] | None = None
     validation: Count | list[str] = 0
     test: Count | list[str] | None = None
@@ -67,7 +71,7 @@ class SplitConfig(_Strict):
         return self
 
 
-class DatasetConfig(_Strict):
+class DatasetConfig(Strict):
     """One dataset of a run. `plugin` names the file under datasets/ (default: the key itself)."""
 
     plugin: str | None = None
@@ -78,7 +82,7 @@ class DatasetConfig(_Strict):
     rank: bool = True
 
 
-class Condition(_Strict):
+class Condition(Strict):
     """A block of the grid: every label fraction with every misalignment and every annotation.
 
     `datasets` and `methods` narrow the block to some of those of the run; empty means all. `label_draws`
@@ -90,27 +94,27 @@ class Condition(_Strict):
     annotation: list[str] = Field(default=[FULL], min_length=1)
     datasets: list[str] = Field(default_factory=list)
     methods: list[str] = Field(default_factory=list)
-    label_draws: int | None = Field(None, ge=1)
+    label_draws: Draws | None = None
 
 
-class Misalignment(_Strict):
+class Misalignment(Strict):
     """A level of misalignment: its family and one size; docs/perturbations.md says what each means."""
 
     family: Literal["rigid", "elastic", "respiratory", "composite", "fov", "spacing", "subject"] = "rigid"
-    severity: int | None = Field(None, ge=0)
-    rms_mm: float | None = Field(None, ge=0)
-    knot_mm: float | None = Field(None, ge=10)
+    severity: int | None = Field(None, ge=0, le=100)
+    rms_mm: Millimetres | None = None
+    knot_mm: Millimetres | None = Field(None, ge=10)
     covered_fraction: Fraction | None = None
-    slice_mm: float | None = Field(None, gt=0)
-    swapped_fraction: float | None = Field(None, ge=0, le=1)
+    slice_mm: Millimetres | None = Field(None, gt=0)
+    swapped_fraction: Number | None = Field(None, ge=0, le=1)
 
 
-class LimitsConfig(_Strict):
+class LimitsConfig(Strict):
     """Most that one run may take before it counts as failed. A change of these trains nothing again."""
 
-    train_s: float = Field(2 * 86400, gt=0)
-    predict_s: float = Field(86400 / 2, gt=0)
-    memory_mib: float | None = Field(None, gt=0)
+    train_s: Number = Field(2 * 86400, gt=0, le=10**9)
+    predict_s: Number = Field(86400 / 2, gt=0, le=10**9)
+    memory_mib: Number | None = Field(None, gt=0, le=10**9)
 
     def options(self, seconds: float) -> str:
         """Options of train.py and predict.py."""
@@ -118,30 +122,36 @@ class LimitsConfig(_Strict):
         return f"--limit-s {seconds!r}{memory}"
 
 
-class RunConfig(_Strict):
+class RunConfig(Strict):
     """All that a run depends on. Its name is the name of the folder under results/."""
 
-    run: FolderName
-    title: str = ""
-    notes: list[str] = Field(default_factory=list)
+    run: Name
+    title: Text = ""
+    notes: list[Text] = Field(default_factory=list)
     data: str | None = None
-    datasets: dict[FolderName, DatasetConfig] = Field(min_length=1)
+    datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
     presets: dict[str, dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Any]]] = Field(
         default_factory=dict
     )
     reference: str = "nnunet"
     conditions: list[Condition] = Field(min_length=1)
-    misalignments: dict[FolderName, Misalignment] = Field(default_factory=dict)
+    misalignments: dict[Name, Misalignment] = Field(default_factory=dict)
     annotations: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], Annotation] = Field(
         default_factory=dict
     )
     test_modalities: Literal["given", "every"] = "given"
-    seeds: list[int] = Field(default=[0], min_length=1)
-    label_draws: int = Field(1, ge=1)
+    seeds: list[Seed] = Field(default=[0], min_length=1)
+    label_draws: Draws = 1
     budget: BudgetConfig
     limits: LimitsConfig = LimitsConfig()
     experiment: Experiment | None = None
+
+    @model_validator(mode="after")
+    def _seeds_once(self) -> RunConfig:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: each seed once")
+        return self
 
     def budget_of(self, dataset: str) -> Budget:
         """The budget of a dataset: the run's, overridden by the dataset's own."""

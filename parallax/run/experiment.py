@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from parallax.data.strict import Strict
 from parallax.errors import ConfigError, nearest
 from parallax.plugin import plugin_root
 from parallax.tables.sourced import comparable_keys, is_reason, plain, read_published
@@ -13,7 +14,7 @@ from parallax.tables.sourced import comparable_keys, is_reason, plain, read_publ
 PUBLISHED = "results/published.csv"
 
 
-class Experiment(BaseModel):
+class Experiment(Strict):
     """What `paper_tables` needs to know of a run.
 
     Attributes:
@@ -25,13 +26,11 @@ class Experiment(BaseModel):
         notes: what is known, what differs from the publication, what nobody could source.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     comparable_to: str
     dataset: str | None = None
     modalities: dict[str, str] = Field(default_factory=dict)
     structures: list[str] = Field(default_factory=list)
-    test_cases: int | None = Field(None, ge=1)
+    test_cases: int | None = Field(None, ge=1, le=10**6)
     notes: list[str] = Field(default_factory=list)
 
 

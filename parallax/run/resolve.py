@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from parallax.data.given import given_yaml
 from parallax.errors import ConfigError, nearest
 from parallax.perturb.annotation import FULL, Annotation, Coarse, Drop, Noisy
 from parallax.plugin import plugin_root
@@ -16,6 +18,7 @@ from parallax.run.config import (
     BudgetConfig,
     Condition,
     DatasetConfig,
+    LimitsConfig,
     Misalignment,
     RunConfig,
     SplitConfig,
@@ -42,7 +45,7 @@ def resolve(given: Mapping[str, Any], configfile: Path | None = None) -> RunConf
     base = configfile or plugin_root() / "config" / "quick.yaml"
     values = dict(given)
     if "run" not in values:
-        values = {**_read(base), **values}
+        values = {**given_yaml(base), **values}
     values["methods"] = names_of(values.get("methods"))
     if not isinstance(values.get("datasets"), Mapping):
         values["datasets"] = _narrow(values, base)
@@ -50,7 +53,7 @@ def resolve(given: Mapping[str, Any], configfile: Path | None = None) -> RunConf
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise _explained(error) from None
-    _check_names(config, {*config.datasets, *(_read(base).get("datasets") or {})})
+    _check_names(config, {*config.datasets, *_datasets(base)})
     _check_budgets(config)
     if config.experiment:
         plugins = {name: entry.plugin or name for name, entry in config.datasets.items()}
@@ -71,7 +74,16 @@ def given_values(pairs: Sequence[str]) -> dict[str, Any]:
                 found=pair,
                 remedy="give --config once for each value",
             )
-        values[key] = yaml.safe_load(value)
+        try:
+            values[key] = yaml.safe_load(value)
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            raise ConfigError(
+                "A value of --config is no YAML",
+                where=f"--config {pair}",
+                expected="a value as a configuration file would have it",
+                found=f"{type(error).__name__}: {error}",
+                remedy="put quotes around it",
+            ) from error
     return values
 
 
@@ -80,14 +92,16 @@ def names_of(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _read(path: Path) -> dict[str, Any]:
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return values if isinstance(values, dict) else {}
+def _datasets(base: Path) -> Mapping[str, Any]:
+    """What a file says of its datasets."""
+    held = given_yaml(base).get("datasets")
+    return held if isinstance(held, Mapping) else {}
 
 
-def _narrow(values: Mapping[str, Any], base: Path) -> dict[str, Any]:
-    known = _read(base).get("datasets") or {}
-    wanted = names_of(values.get("datasets")) or []
+def _narrow(values: Mapping[str, Any], base: Path) -> Any:
+    known, wanted = _datasets(base), names_of(values.get("datasets"))
+    if not isinstance(wanted, list) or not all(isinstance(name, str) for name in wanted):
+        return wanted  # refused as any other value of a wrong type
     for name in wanted:
         if name not in known:
             raise ConfigError(
@@ -109,10 +123,10 @@ def _explained(error: ValidationError) -> ConfigError:
             f"Unknown key {first['loc'][-1]!r} in the configuration",
             where=key,
             expected=f"one of {', '.join(known)}",
-            found=repr(first["input"])[:80],
+            found=reprlib.repr(first["input"]),
             remedy=nearest(str(first["loc"][-1]), known),
         )
-    if first["type"] == "missing":
+    if first["type"] == "missing" and isinstance(first["loc"][-1], str):
         return ConfigError(
             f"The configuration lacks the key {first['loc'][-1]!r}",
             where=key,
@@ -124,7 +138,7 @@ def _explained(error: ValidationError) -> ConfigError:
         "A value in the configuration cannot be used",
         where=key,
         expected=first["msg"],
-        found=repr(first["input"])[:80],
+        found=reprlib.repr(first["input"]),
         remedy="correct this key; config/README.md lists every key with an example",
     )
 
@@ -140,6 +154,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         "drop": Drop,
         "coarse": Coarse,
         "noisy": Noisy,
+        "limits": LimitsConfig,
         "experiment": Experiment,
     }
     model = next((models[part] for part in reversed(location[:-1]) if part in models), RunConfig)

@@ -10,14 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from parallax.cards import MethodCard, preset_switches
 from parallax.case import Pairing, Task
 from parallax.data.dataset import Dataset
+from parallax.data.given import given_yaml
 from parallax.data.split_list import read_split_list
 from parallax.data.splits import case_index
-from parallax.errors import ConfigError, DataError
+from parallax.errors import ConfigError, DataError, nearest
 from parallax.perturb.annotation import FULL
 from parallax.perturb.labels import label_subsets, labels_name
 from parallax.perturb.level import read_level
@@ -133,6 +132,7 @@ def make_setup(given: Mapping[str, Any], configfile: Path | None = None) -> Setu
         for name, entry in config.datasets.items()
     }
     cards = cards_of(config)
+    _check_reference(config.reference, cards)
     setup = Setup(config, datasets, cards, make_plan(config, _tasks(datasets), cards))
     for name, dataset in datasets.items():
         dataset.check()
@@ -160,8 +160,7 @@ def read_setup(path: Path, given: Mapping[str, Any] | None = None) -> Setup:
             found="no file",
             remedy="correct the path",
         )
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return make_setup(values | dict(given or {}), path)
+    return make_setup(given_yaml(path) | dict(given or {}), path)
 
 
 def _tasks(datasets: Mapping[str, Dataset]) -> dict[str, Task]:
@@ -191,6 +190,18 @@ def fill_data(entry: DatasetConfig, data: str | None) -> dict[str, Any]:
             value = Path(value.replace("{data}", data)).as_posix()
         filled[key] = value
     return filled
+
+
+def _check_reference(reference: str, cards: Mapping[str, MethodCard]) -> None:
+    name = reference.partition(":")[0]
+    if name not in cards:
+        raise ConfigError(
+            f"There is no method {name!r} to compare the others with",
+            where="reference",
+            expected="NAME or NAME:PRESET of a method or baseline",
+            found=reference,
+            remedy=nearest(name, cards),
+        )
 
 
 def _check_splits(config: RunConfig, name: str, dataset: Dataset) -> None:

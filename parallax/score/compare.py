@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from parallax.case import Volume
 from parallax.data.files import replacing
+from parallax.data.given import given_json
 from parallax.errors import ConfigError, DataError
 from parallax.score.metrics import diagonal_mm, labels_in, metric_names, score_label_maps
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Scored = dict[str, str | float]
 
+_DIGITS = re.compile("[0-9]{1,6}")
 _COLUMNS = ("case", "structure", "metric", "value", "tolerance_mm", "status", "reason")
 
 #: More labels than that, or a larger value, and a file is an image rather than a label map.
@@ -130,7 +132,7 @@ def read_names(text: str) -> dict[str, int]:
 
 def _from_text(text: str) -> dict[str, int]:
     parts = [part.rpartition("=") for part in text.split(",")]
-    if not all(name.strip() and value.strip().isdecimal() for name, _, value in parts):
+    if not all(name.strip() and _DIGITS.fullmatch(value.strip()) for name, _, value in parts):
         raise _names_error(text, repr(text))
     names = [name.strip() for name, _, _ in parts]
     if len(set(names)) < len(names):
@@ -140,10 +142,10 @@ def _from_text(text: str) -> dict[str, int]:
 
 def _from_json(path: Path) -> dict[str, int]:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = given_json(path)
         own = held["task"]["classes"] if "task" in held else held["labels"]
         return {str(name): value for name, value in own.items() if value != 0}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (DataError, KeyError, TypeError, AttributeError) as error:
         raise _names_error(path.as_posix(), f"{type(error).__name__}: {error}") from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parallax.data.files import replacing
+from parallax.data.given import csv_reader
 from parallax.errors import DataError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Row:
 COLUMNS = tuple(column.name for column in fields(Row))
 _KINDS = {column.name: str(column.type) for column in fields(Row)}
 _READ: Mapping[str, Any] = {"str": str, "int": int, "float": lambda text: float(text) if text else math.nan}
+_NEVER_NEGATIVE = ("dice", "nsd", "hd95", "assd")
 #: What tells a row from every other one.
 IDENTITY = (*RUN_KEYS, "case", "modality", "structure", "available", "metric")
 
@@ -85,6 +87,10 @@ def check_row(row: Row) -> Row:
         raise _row_error(row, "a finite value exactly where the status has one", f"{row.status}, {row.value}")
     if row.metric.startswith("dice") and row.value > 1:
         raise _row_error(row, "a Dice of at most 1", str(row.value))
+    if row.metric.startswith(_NEVER_NEGATIVE) and row.value < 0:
+        raise _row_error(row, f"{row.metric} of at least 0", str(row.value))
+    if math.isinf(row.shift_mm) or math.isinf(row.rotation_deg):
+        raise _row_error(row, "a finite shift and rotation", f"{row.shift_mm} mm, {row.rotation_deg} degrees")
     if (
         row.metric == "nsd"
         and row.status in VALUED
@@ -110,18 +116,11 @@ def write_rows(rows: Iterable[Row], path: Path) -> None:
 
 def read_rows(path: Path) -> list[Row]:
     """Rows of one CSV. Raises `DataError` where columns or values do not fit the schema."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.reader(stream)
+    with csv_reader(path) as reader:
         header = tuple(next(reader, ()))
         if header != COLUMNS:
-            raise DataError(
-                "a table of scores has other columns",
-                where=path.as_posix(),
-                expected=", ".join(COLUMNS),
-                found=", ".join(header) or "an empty file",
-                remedy="delete the file and score the run again",
-            )
-        return [check_row(_parse(cells, path)) for cells in reader]
+            raise _columns_error(path, header)
+        return [_read_row(cells, f"{path.as_posix()}, line {reader.line_num}") for cells in reader]
 
 
 def refuse_duplicates(rows: Iterable[Row]) -> None:
@@ -132,6 +131,29 @@ def refuse_duplicates(rows: Iterable[Row]) -> None:
         if key in seen and row.status != "skipped":
             raise _row_error(row, "each value once", "the same value twice")
         seen.add(key)
+
+
+def check_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame itself (typed). Raises `DataError` as `check_row` and `refuse_duplicates` do."""
+    twice = frame.duplicated(list(IDENTITY), keep="first") & (frame["status"] != "skipped")
+    valued, finite = frame["status"].isin(VALUED), frame["value"].abs() < math.inf
+    nsd = (frame["metric"] == "nsd") & valued
+    suspect = (
+        ~frame["status"].isin(VALUED + UNVALUED)
+        | (valued != finite)
+        | (frame["metric"].str.startswith("dice") | nsd) & (frame["value"] > 1)
+        | frame["metric"].str.startswith(_NEVER_NEGATIVE) & (frame["value"] < 0)
+        | frame[["shift_mm", "rotation_deg"]].abs().eq(math.inf).any(axis=1)
+        | nsd & ~((frame["tolerance_mm"] > 0) & (frame["tolerance_mm"] < math.inf))
+        | (frame["status"] != "skipped") & ~((frame["label_fraction"] > 0) & (frame["label_fraction"] <= 1))
+        | frame["status"].isin(("failed", "skipped")) & (frame["reason"] == "")
+    )
+    for values in frame[suspect].to_dict("records"):
+        check_row(Row(**{str(name): value for name, value in values.items()}))
+    for values in frame[twice].to_dict("records"):
+        row = Row(**{str(name): value for name, value in values.items()})
+        raise _row_error(row, "each value once", "the same value twice")
+    return frame
 
 
 def to_frame(rows: Iterable[Row]) -> pd.DataFrame:
@@ -152,12 +174,35 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """The whole table from `scores.parquet` or `scores.csv`."""
-    if path.suffix == ".csv":
-        return to_frame(read_rows(path))
-    import pandas as pd
+    """The whole table from `scores.parquet` or `scores.csv`.
 
-    return typed(pd.read_parquet(path))
+    Raises:
+        DataError: the file is absent or no table, does not fit the schema, or says a value twice.
+    """
+    try:
+        return check_table(to_frame(read_rows(path)) if path.suffix == ".csv" else _read_parquet(path))
+    except DataError as error:
+        raise error if path.as_posix() in error.where else error.within(path.as_posix()) from error
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+    from pyarrow import ArrowException
+
+    try:
+        frame = pd.read_parquet(path)
+        absent = set(COLUMNS) - set(frame) - {"annotation", "tolerance_mm"}
+        if absent:
+            raise _columns_error(path, tuple(map(str, frame)))
+        return typed(frame)
+    except (OSError, ValueError, TypeError, OverflowError, ArrowException) as error:
+        raise DataError(
+            "a table of scores cannot be read",
+            where=path.as_posix(),
+            expected="a parquet file with the columns and types of the schema",
+            found="no such file" if not path.exists() else f"{type(error).__name__}: {error}",
+            remedy="delete the file and score the run again",
+        ) from error
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
@@ -170,13 +215,31 @@ def _cell(value: object) -> object:
     return "" if isinstance(value, float) and math.isnan(value) else value
 
 
-def _parse(cells: list[str], path: Path) -> Row:
+def _read_row(cells: list[str], where: str) -> Row:
+    row = _parse(cells, where)
+    try:
+        return check_row(row)
+    except DataError as error:
+        raise error.within(where) from error
+
+
+def _columns_error(path: Path, header: tuple[str, ...]) -> DataError:
+    return DataError(
+        "a table of scores has other columns",
+        where=path.as_posix(),
+        expected=", ".join(COLUMNS),
+        found=", ".join(header) or "an empty file",
+        remedy="delete the file and score the run again",
+    )
+
+
+def _parse(cells: list[str], where: str) -> Row:
     try:
         values = [_READ[_KINDS[name]](cell) for name, cell in zip(COLUMNS, cells, strict=True)]
     except ValueError as error:
         raise DataError(
             "a row of scores cannot be read",
-            where=path.as_posix(),
+            where=where,
             expected=f"{len(COLUMNS)} cells of the schema",
             found=",".join(cells),
             remedy="delete the file and score the run again",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from parallax.data.given import csv_reader
 from parallax.errors import DataError
 
 #: Columns of results/published.csv.
@@ -54,8 +54,7 @@ def read_published(path: Path) -> list[dict[str, str]]:
         DataError: other columns, or a row (its number is named) without source, evidence or comparability,
             with a value that is neither a number nor `not sourced`, or that is there twice.
     """
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.reader(stream)
+    with csv_reader(path) as reader:
         header = tuple(next(reader, ()))
         if header != PUBLISHED_COLUMNS:
             found = ", ".join(header) or "nothing"

@@ -87,7 +87,7 @@ def test_no_patient_of_a_list_is_on_two_sides(path):
     [
         (None, "no such file"),
         ("case,part\na,train\n", "columns case, patient, part"),
-        ("case,patient,part\na,,train\nb,,tset\n", "line 3.*'b', 'tset'"),
+        ("case,patient,part\na,,train\nb,,tset\n", "line 3.*'b', '', 'tset'"),
         ("case,patient,part\na,,train\na,,test\n", "line 3.*a again"),
         ("case,patient,part\na,,\n", "line 2"),
     ],
