@@ -76,6 +76,10 @@ def find_manifest(root: Path, name: str | None) -> Path | None:
     )
 
 
+def _numbered(channels: Mapping[str, Any]) -> bool:
+    return all(_NUMBER.fullmatch(key) for key in channels)
+
+
 def nnunet_description(folder: Path) -> dict[str, Any]:
     """`dataset.json` of an nnU-Net raw folder."""
     path = folder / "dataset.json"
@@ -83,8 +87,7 @@ def nnunet_description(folder: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not ({"channel_names", "modality"} & set(values)):
         raise _error("channel_names (or modality)", "neither", str(path))
     channels = values.get("channel_names", values.get("modality"))
-    numbered = isinstance(channels, dict) and channels and all(_NUMBER.fullmatch(key) for key in channels)
-    names = list(channels.values()) if numbered else []
+    names = list(channels.values()) if isinstance(channels, dict) and _numbered(channels) else []
     if not names or not all(isinstance(name, str) and name for name in names) or len(set(names)) < len(names):
         raise _error("channel_names: {number: name}, each name once", repr(channels), str(path))
     if not isinstance(values.get("labels", {}), dict):
