@@ -143,8 +143,9 @@ def test_a_method_that_looks_is_found_out(leak, before, clean, poisoned, tmp_pat
             return cost
 
     pair = ("mean_shape", "paper")
+    honest = before(pair)
     monkeypatch.setattr("parallax.learn.job.load_method", lambda _: Peeking)
     peeked = trained(clean, tmp_path / "clean", *pair[:1], {})
-    assert peeked != before(pair)
+    assert peeked != honest
     with pytest.raises(AssertionError):
         unchanged(pair, peeked, clean, poisoned, tmp_path)

@@ -14,9 +14,10 @@ from typing import Any
 
 from parallax.data.files import read_json
 from parallax.data.seal import digests, sha256
-from parallax.plugin import load_dataset, method_card, plugin_root
+from parallax.plugin import load_dataset, plugin_root
 from parallax.run.config import RunConfig
-from parallax.run.setup import fill_data
+from parallax.run.plan import expand_methods
+from parallax.run.setup import cards_of, fill_data
 from parallax.run.source import source_hash
 
 
@@ -29,7 +30,7 @@ def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
         "lock_sha256": sha256(plugin_root() / "requirements.lock"),
         "config": config,
         "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
-        "methods": {name: source_hash(method_card(name).path) for name in _methods(config)},
+        "methods": method_hashes(config),
         "seeds": {"training": config["seeds"], "splits": _split_seeds(config)},
         "machine": _machine(),
         "versions": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
@@ -41,9 +42,11 @@ def make_manifest(run_dir: Path, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _methods(config: dict[str, Any]) -> list[str]:
-    """Names of the methods, without their presets."""
-    return sorted({str(method).partition(":")[0] for method in config["methods"]})
+def method_hashes(config: dict[str, Any]) -> dict[str, str]:
+    """Hash of the code of every method of the run, by name."""
+    run = RunConfig.model_validate(config)
+    chosen = {card.name: card for card, _ in expand_methods(run.methods, cards_of(run))}
+    return {name: source_hash(chosen[name].path) for name in sorted(chosen)}
 
 
 def _scans(config: dict[str, Any]) -> dict[str, dict[str, str]]:
