@@ -168,6 +168,8 @@ def nnunet(setting: Setting, workspace: Path) -> Iterator[Steps]:
     with nnunet_environment(workspace, log=workspace / "nnunet.log"):
         from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+        from parallax.learn.nnunet_cases import PlainDataset
+
         class Trainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net has no types
             @staticmethod
             def build_network_architecture(*_: Any, **__: Any) -> nn.Module:
@@ -180,6 +182,7 @@ def nnunet(setting: Setting, workspace: Path) -> Iterator[Steps]:
         trainer = Trainer(start, CONFIGURATION, "all", dataset, torch.device(setting.device))
         trainer.enable_deep_supervision = False
         trainer.initialize()
+        trainer.dataset_class = PlainDataset  # the same voxels: our copy of the cases has no pickles
         trainer.dataloader_train, trainer.dataloader_val = trainer.get_dataloaders()
 
         def steps(n: int) -> float:
