@@ -14,19 +14,22 @@ import pandas as pd
 
 from parallax.data.files import write_text
 from parallax.errors import ConfigError, nearest
+from parallax.figures.costs import draw_costs, has_costs
 from parallax.figures.curves import BY_LABELS, BY_SHIFT, save_figure
 from parallax.figures.differences import draw_differences
+from parallax.figures.given import draw_given
 from parallax.figures.multiples import draw_by
 from parallax.figures.panels import draw_case
 from parallax.tables.comparisons import Comparisons, compare
 from parallax.tables.layout import Context
-from parallax.tables.summary import Line, summarise, with_all_modalities
+from parallax.tables.per_condition import read_costs
+from parallax.tables.summary import Line, summarise, summarise_by_given, with_all_modalities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _AXES = {axis.name: axis for axis in (BY_LABELS, BY_SHIFT)}
-_DIFFERENCES, _CASE = "differences_", "case_"
+_DIFFERENCES, _CASE, _GIVEN, _COSTS = "differences_", "case_", "given_", "costs"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Gallery:
     """The figures of a run; none is drawn before it is asked for.
 
     Attributes:
-        run_dir: `results/<run>`, for the pictures of cases.
+        run_dir: `results/<run>`, for the pictures of cases and costs.csv.
         table: its scores.
         context: what tables say beyond the scores.
     """
@@ -60,9 +63,10 @@ class Gallery:
     def names(self) -> list[str]:
         """Names of the figures that the scores allow, in the order of the report."""
         compared = {one.condition[0] for one in self._compared if any(math.isfinite(r.low) for r in one.rows)}
-        names = list(_AXES)
+        names = [*_AXES, *([_COSTS] if has_costs(self._lines, self._costs) else [])]
         for dataset, lines in self._by_dataset.items():
             names += [f"{_DIFFERENCES}{dataset}"] if dataset in compared else []
+            names += [f"{_GIVEN}{dataset}"] if self._given(dataset) else []
             predicted = any(math.isfinite(line.dice_mean) for line in lines)  # if not, the tables say why
             pictured = predicted and (self.run_dir / "data" / dataset).is_dir()  # not so in a merged run
             names += [f"{_CASE}{dataset}"] if pictured else []
@@ -73,6 +77,11 @@ class Gallery:
         _check([name], set(self.names), "figure")
         if name in _AXES:
             return draw_by(self._lines, _AXES[name], self.context)
+        if name == _COSTS:
+            return draw_costs(self._lines, self._costs, self.context)
+        if name.startswith(_GIVEN):
+            dataset = name.removeprefix(_GIVEN)
+            return draw_given(self._given(dataset), self._by_dataset[dataset], self.context)
         if name.startswith(_CASE):
             lines = self._by_dataset[name.removeprefix(_CASE)]
             return draw_case(self.run_dir, self._whole, lines, self.context)
@@ -89,6 +98,18 @@ class Gallery:
             figure, captions[name] = self.draw(name)
             save_figure(figure, out / name)
         write_text(json.dumps(captions, indent=1, ensure_ascii=False) + "\n", out / "captions.json")
+
+    def _given(self, dataset: str) -> list[Line]:
+        return [line for line in self._given_lines if line.dataset == dataset]
+
+    @cached_property
+    def _given_lines(self) -> list[Line]:
+        controls = self.table["method"].isin(self.context.controls)
+        return summarise_by_given(self.table[~controls])
+
+    @cached_property
+    def _costs(self) -> pd.DataFrame:
+        return read_costs(self.run_dir / "costs.csv")
 
     @cached_property
     def _whole(self) -> pd.DataFrame:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from parallax.data.files import write_text
 from parallax.data.repairs import count_repairs
+from parallax.report.run_facts import facts_table
+from parallax.report.sorting import sort_keys
 from parallax.report.write import TableInputs, Tables, build
 from parallax.score.metrics import EMPTY_RULE_TEXT
 from parallax.tables.layout import Table, common_notes, run_notes
@@ -33,6 +37,7 @@ class Section:
     dataset: str
     pairing: str
     pictures: list[Picture]
+    charts: list[Picture]
     main: list[Table]
     main_notes: tuple[str, ...]
     full: list[Table]
@@ -71,21 +76,28 @@ def build_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["sort_keys"] = sort_keys
+    script = _beside("report.js")
     return environment.get_template("report.html.j2").render(
-        style=Path(__file__).with_name("style.css").read_text(encoding="utf-8"),
+        style=_beside("style.css"),
+        script=script,
+        policy=_policy(script),
+        library=_library(),
         title=str(config.get("title") or config.get("run") or run_dir.name),
         run=str(config.get("run") or run_dir.name),
-        facts=_facts(tables, values),
+        facts=_facts(tables),
         notes=tables.context.notes,
         tables=tables,
         overview=overview,
         overview_notes=shared,
         presets=presets,
         presets_notes=presets_notes,
-        curves=[p for p in pictures if not p.name.startswith("case_")],
+        curves=[p for p in pictures if p.name.startswith("dice_by_")],
+        spent=[p for p in pictures if p.name == "costs"],
         sections=_sections(tables, pictures),
         costs=_cost_table(tables),
         repairs=_repair_table(run_dir),
+        made=facts_table(tables, values),
         rule=EMPTY_RULE_TEXT,
         manifest=json.dumps(values, indent=1, ensure_ascii=False) if values else "",
     )
@@ -135,6 +147,7 @@ def _sections(tables: Tables, pictures: list[Picture]) -> list[Section]:
                 dataset,
                 pairing.replace("_", " "),
                 [picture for picture in pictures if picture.name == f"case_{dataset}"],
+                [p for p in pictures if p.name in (f"differences_{dataset}", f"given_{dataset}")],
                 main,
                 shared,
                 [table for table in tables.full if table.dataset == dataset],
@@ -147,20 +160,15 @@ def _sections(tables: Tables, pictures: list[Picture]) -> list[Section]:
     return sections
 
 
-def _facts(tables: Tables, manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(tables: Tables) -> list[tuple[str, str]]:
     """The run in a few words and numbers."""
     lines = tables.lines
-    machine: Mapping[str, Any] = manifest.get("machine") or {}
-    commit = str(manifest.get("commit") or "not known")[:12]
-    changed = " with uncommitted changes" if manifest.get("uncommitted_changes") else ""
     return [
         ("Datasets", str(len({line.dataset for line in lines}))),
         ("Conditions", str(len({tuple(getattr(x, name) for name in CONDITION) for x in lines}))),
         ("Runs", str(sum(line.runs for line in lines))),
         ("Runs that failed", str(sum(line.runs_failed for line in lines))),
         ("Skipped", str(sum(row[0] == "skipped" for row in tables.excluded.rows))),
-        ("Commit", commit + changed),
-        ("Machine", ", ".join(str(machine[key]) for key in ("processor", "system") if key in machine) or "–"),
     ]
 
 
@@ -180,6 +188,25 @@ def _repair_table(run_dir: Path) -> Table:
 
 def _plain(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _beside(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _policy(script: str) -> str:
+    """What the page may load, as a browser enforces it: itself, and the script of the tables."""
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline';"
+        f" script-src 'sha256-{digest}' data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _library() -> str:
+    """JSON with DataTables as a module, out of the package itables: nothing is fetched."""
+    source = files("itables").joinpath("html", "dt_bundle.js").read_bytes()
+    return json.dumps({"module": "data:text/javascript;base64," + base64.b64encode(source).decode("ascii")})
 
 
 def _read_json(path: Path) -> dict[str, Any]:

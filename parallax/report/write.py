@@ -14,6 +14,7 @@ from parallax.claims.tables import claims_table
 from parallax.claims.verdicts import Verdict, evidence_frame, judge, parts_frame
 from parallax.data.files import write_text
 from parallax.score.table import read_table
+from parallax.tables.audit import audit_table
 from parallax.tables.comparisons import Comparisons, compare, compared_frame, ranked_frame
 from parallax.tables.layout import Context, Table, read_context
 from parallax.tables.per_condition import (
@@ -24,11 +25,13 @@ from parallax.tables.per_condition import (
     main_tables,
     mean_costs,
     overview_tables,
+    read_costs,
 )
 from parallax.tables.presets import compare_presets, preset_tables
 from parallax.tables.published import published_table
 from parallax.tables.render import print_tables, to_frame, to_latex, to_markdown
 from parallax.tables.sourced import read_published
+from parallax.tables.standing import decided_table, standing_tables
 from parallax.tables.statistics_tables import comparison_tables, rank_tables
 from parallax.tables.summary import Line, summarise, summarise_by_given, summarise_by_structure
 from parallax.tables.trend_tables import trend_tables
@@ -60,6 +63,9 @@ class Tables:
     structure_lines: list[Line]
     costs: pd.DataFrame
     overview: list[Table]
+    standing: list[Table]
+    decided: Table
+    audit: Table
     main: list[Table]
     full: list[Table]
     given_lines: list[Line]
@@ -85,13 +91,14 @@ class Tables:
 
 def build(inputs: TableInputs) -> Tables:
     """All tables of a run."""
-    scores = read_table(inputs.scores)
-    costs = _read_costs(inputs.costs)
+    # all that may be refused first, before any work
+    scores, costs = read_table(inputs.scores), read_costs(inputs.costs)
+    claimed = read_claims(inputs.claims) if inputs.claims else []
+    published = read_published(inputs.published) if inputs.published else []
     context = read_context(inputs.splits, inputs.notes)
     lines, structure_lines = summarise(scores), summarise_by_structure(scores)
     given_lines = summarise_by_given(scores)
-    verdicts = judge(read_claims(inputs.claims) if inputs.claims else [], scores, context)
-    published = read_published(inputs.published) if inputs.published else []
+    verdicts = judge(claimed, scores, context)
     comparisons, found = compare(scores, context), trends(scores, context)
     presets = compare_presets(scores, context)
     methods = [*set(scores["method"]), *(context.title(name) for name in set(scores["method"]))]
@@ -101,6 +108,9 @@ def build(inputs: TableInputs) -> Tables:
         structure_lines=structure_lines,
         costs=costs,
         overview=overview_tables(lines, scores, context),
+        standing=standing_tables(lines, scores, comparisons, context),
+        decided=decided_table(comparisons, lines, context),
+        audit=audit_table(lines, presets, published, context),
         main=main_tables(lines, costs, context),
         full=full_tables(structure_lines, lines, context),
         given_lines=given_lines,
@@ -122,21 +132,24 @@ def build(inputs: TableInputs) -> Tables:
 def write_all(tables: Tables, folder: Path) -> None:
     """Write every group of tables as Markdown and LaTeX, and the numbers behind them as CSV.
 
-    A group without tables is left out: `given` where no modality was, `statistics` with a single method,
+    A group without tables is left out: `audit` where nothing was published or released, `given` where no
+    modality was, `statistics` with a single method,
     `presets` where no method has several, `claims` without a file of claims.
     """
     groups = {
+        "standing": ([*tables.standing, tables.decided], "Who holds up?"),
         "overview": (tables.overview, "Dice of every method at every condition"),
         "main": (tables.main, "Every method at every condition, with what it cost"),
         "full": (tables.full, "Every structure in every modality"),
         "statistics": (tables.statistics, "Which differences hold"),
         "presets": (tables.presets, "What each preset changes"),
+        "audit": ([tables.audit] if tables.audit.rows else [], "Do releases do what their papers say?"),
         "claims": ([tables.claims] if tables.verdicts else [], "Claims of the literature"),
         "given": (tables.given, "What is left when modalities are missing"),
         "excluded": ([tables.excluded], "What was skipped and what failed"),
         "published": ([tables.published], "Published numbers"),
     }
-    optional = ("claims", "given", "presets", "statistics")
+    optional = ("audit", "claims", "given", "presets", "statistics")
     for name, (group, title) in groups.items():
         if name in optional and not group:
             continue
@@ -163,11 +176,6 @@ def write_all(tables: Tables, folder: Path) -> None:
 def print_overview(tables: Tables, width: int | None = None) -> None:
     """Print the overview to the terminal."""
     print_tables(tables.overview, width)
-
-
-def _read_costs(path: Path | None) -> pd.DataFrame:
-    # Without `keep_default_na` pandas would read the pretraining "none" as no value.
-    return pd.read_csv(path, keep_default_na=False, na_values=[""]) if path else pd.DataFrame()
 
 
 def _with_costs(tables: Tables) -> pd.DataFrame:

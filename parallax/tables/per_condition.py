@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -122,7 +123,15 @@ def excluded_table(table: pd.DataFrame, context: Context) -> Table:
         where = (data, moved, f"{labels} (draw {draw}, seed {seed})")
         rows.append(("failed", *where, context.name(method, preset), str(count), reason))
     header = ("Outcome", "Dataset", "Misalignment", "Labels", "Method", "Values lost", "Reason")
-    return Table("excluded", "Skipped and failed runs", header, tuple(rows))
+    return Table("excluded", "Skipped and failed runs", header, tuple(rows), text=True)
+
+
+def read_costs(path: Path | None) -> pd.DataFrame:
+    """costs.csv of a run: a row per training; empty where there is none."""
+    if path is None or not path.exists():
+        return pd.DataFrame()
+    # Without `keep_default_na` pandas would read the pretraining "none" as no value.
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def mean_costs(costs: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, float]]:

@@ -31,7 +31,7 @@ def published_table(
         "These numbers were published by others on other data, splits or settings. None is comparable with "
         "the tables of this run, and numbers on phantoms never are.",
     )
-    return Table("published", "Published numbers, for context only", header, tuple(rows), notes)
+    return Table("published", "Published numbers, for context only", header, tuple(rows), notes, text=True)
 
 
 def _row(entry: Mapping[str, str], why_apart: str) -> tuple[str, ...]:

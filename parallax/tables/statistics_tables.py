@@ -146,7 +146,7 @@ def _ranks(found: list[Comparisons], lines: Sequence[Line], context: Context) ->
     first = {contender_of(line): line for line in reversed(lines) if line.dataset == dataset}
     ordered = in_order([line for contender, line in first.items() if contender in known], context)
     rows = [
-        (label(line, context), *(_rank_cell(one, contender_of(line)) for one in found)) for line in ordered
+        (label(line, context), *(rank_cell(one, contender_of(line)) for one in found)) for line in ordered
     ]
     return Table(
         stem("ranks", dataset),
@@ -163,12 +163,13 @@ def _ranks(found: list[Comparisons], lines: Sequence[Line], context: Context) ->
     )
 
 
-def _rank_cell(one: Comparisons, contender: Contender) -> str:
+def rank_cell(one: Comparisons, contender: Contender) -> str:
+    """Rank of a method at a condition, with 95 % of its bootstrapped values; a dash where there is none."""
     if one.ranking is None or contender not in one.contenders:
         return DASH
     place = one.contenders.index(contender)
     rank, low, high = (values[place] for values in (one.ranking.ranks, one.ranking.low, one.ranking.high))
-    return f"{rank:g}" if low == high else f"{rank:g} ({low:g} to {high:g})"
+    return f"{rank:g}" if low == high else f"{rank:g} ({low:.3g} to {high:.3g})"
 
 
 def _rank_note(one: Comparisons, name: str, lines: Sequence[Line], context: Context) -> str:

@@ -78,8 +78,11 @@ def test_main_table_has_counts_intervals_and_costs(run):
 def test_all_files_are_written_and_agree(run):
     made = build(TableInputs(run / "scores.parquet", run / "costs.csv"))
     write_all(made, run / "tables")
-    stems = ("overview", "main", "full", "statistics", "excluded", "published")
-    files = {f"{stem}.{kind}" for stem in stems for kind in ("md", "tex", "csv")} - {"overview.csv"}
+    stems = ("standing", "overview", "main", "full", "statistics", "excluded", "published")
+    files = {f"{stem}.{kind}" for stem in stems for kind in ("md", "tex", "csv")} - {
+        "overview.csv",
+        "standing.csv",
+    }
     files |= {"ranks.csv", "trends.csv"}
     assert {path.name for path in (run / "tables").iterdir()} == files
     with (run / "tables" / "main.csv").open(encoding="utf-8") as stream:

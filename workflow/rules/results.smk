@@ -41,6 +41,7 @@ rule tables:
 rule figures:
     input:
         scores=f"{ROOT}/scores.parquet",
+        costs=f"{ROOT}/costs.csv",
         controls=f"{ROOT}/controls.json",
     output:
         directory(f"{ROOT}/figures"),

@@ -24,10 +24,10 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
-    check(given.scores)
+    check(given.scores, given.run_dir / "costs.csv")
     Gallery(given.run_dir, read_table(given.scores), read_context(notes=given.notes)).save(given.out)
     seal(given.out)
-    made_of([given.out], given.scores)
+    made_of([given.out], given.scores, given.run_dir / "costs.csv")
 
 
 if __name__ == "__main__":
