@@ -20,6 +20,9 @@ _LATEX = {
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
     "±": r"$\pm$", "×": r"$\times$", "·": r"\textperiodcentered{}", "–": "--", "−": "$-$", "≥": r"$\geq$",
 }  # fmt: skip
+#: Sizes of type by the most columns of prose that they fit into a line.
+_SIZES = ((5, r"\small"), (8, r"\scriptsize"), (99, r"\tiny"))
+_WIDEST = 40  # characters; a column of longer cells takes more lines instead
 
 
 def to_markdown(tables: Iterable[Table], title: str) -> str:
@@ -28,8 +31,10 @@ def to_markdown(tables: Iterable[Table], title: str) -> str:
 
 
 def to_latex(tables: Iterable[Table]) -> str:
-    """All tables as LaTeX floats; the document needs the package booktabs."""
-    return "% needs \\usepackage{booktabs,graphicx}\n\n" + "\n".join(_latex(table) for table in tables)
+    """All tables as LaTeX: floats, and tables over pages where cells are sentences."""
+    return "% needs \\usepackage{array,booktabs,graphicx,longtable}\n\n" + "\n".join(
+        _latex(table) for table in tables
+    )
 
 
 def escape_markdown(text: str) -> str:
@@ -92,30 +97,58 @@ def _pipe(cells: Iterable[str]) -> str:
 
 
 def _latex(table: Table) -> str:
-    width = f"p{{{0.9 / len(table.header):.2f}\\linewidth}}"
-    columns = width * len(table.header) if table.text else "l" + "r" * (len(table.header) - 1)
     body = []
     for index, row in enumerate(table.rows):
         body += [r"\midrule"] * (index in table.rules)
         body.append(" & ".join(map(escape_latex, row)) + r" \\")
-    notes = r" \\ ".join(map(escape_latex, table.notes))
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering\small",
-            rf"\caption{{{escape_latex(table.title)}}}",
-            rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', table.name)}}}",
-            # Shrinks a table that is too wide for the page and leaves any other as it is.
-            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(map(escape_latex, table.header)) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}}",
-            rf"\par\smallskip\footnotesize\raggedright {notes}",
-            r"\end{table}",
-            "",
-        ]
+    header = [r"\toprule", " & ".join(map(escape_latex, table.header)) + r" \\", r"\midrule"]
+    title = rf"\caption{{{escape_latex(table.title)}}}"
+    label = rf"\label{{tab:{re.sub(r'[^A-Za-z0-9]+', '-', table.name)}}}"
+    notes = r"\par\smallskip\footnotesize\raggedright " + r" \\ ".join(map(escape_latex, table.notes))
+    lines = (
+        _long(table, header, body, title + label) if table.text else _float(table, header, body, title, label)
     )
+    return "\n".join([*lines, notes, r"\end{table}" if not table.text else r"\par}", ""])
+
+
+def _float(table: Table, header: Sequence[str], body: Sequence[str], title: str, label: str) -> list[str]:
+    return [
+        r"\begin{table}",
+        r"\centering\small",
+        title,
+        label,
+        # Shrinks a table that is too wide for the page and leaves any other as it is.
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}",
+        *header,
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}}",
+    ]
+
+
+def _long(table: Table, header: Sequence[str], body: Sequence[str], caption: str) -> list[str]:
+    """Sentences take pages: a table that breaks between them, with its header on each."""
+    columns = "".join(
+        rf">{{\raggedright\arraybackslash}}p{{{share:.3f}\linewidth}}" for share in _shares(table)
+    )
+    size = next(size for most, size in _SIZES if len(table.header) <= most)
+    return [
+        rf"{{{size}\setlength{{\tabcolsep}}{{0.008\linewidth}}",
+        rf"\begin{{longtable}}{{{columns}}}",
+        rf"{caption}\\",
+        *header,
+        r"\endhead",
+        *body,
+        r"\bottomrule",
+        r"\end{longtable}",
+    ]
+
+
+def _shares(table: Table) -> list[float]:
+    """What each column takes of the line: its longest word at least, more where it says more."""
+    weights = []
+    for cells in zip(table.header, *table.rows, strict=True):
+        longest = max(len(word) for cell in cells for word in cell.split() or [""])
+        weights.append(max(longest, min(sum(map(len, cells)) / len(cells), _WIDEST)))
+    return [0.86 * weight / sum(weights) for weight in weights]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 DOCUMENT = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
-\usepackage{booktabs,graphicx}
+\usepackage{array,booktabs,graphicx,longtable}
 \begin{document}
 \input{TABLE}
 \end{document}
