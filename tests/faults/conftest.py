@@ -34,10 +34,7 @@ def undisturbed(tmp_path_factory):
     started = time.monotonic()
     first = runs.start(folder)
     try:
-        plan = folder / "results" / "tiny" / "plan.json"  # is written when the folder is taken
-        while not plan.is_file():
-            assert first.poll() is None, runs.said(folder)
-            time.sleep(0.05)
+        runs.wait_for((runs.results(folder) / "plan.json").is_file, first)  # written when the folder is taken
         (folder / "said.log").rename(folder / "first.log")
         second_status = runs.run(folder)
         second_said = runs.said(folder)

@@ -129,13 +129,26 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_was(tmp_path):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("kib", [16, 150, 400, 900])
+@pytest.mark.parametrize("kib", [4, 16, 150, 400, 900, 1500, 1750])
 def test_a_run_on_a_full_disk_says_so_and_finishes_when_there_is_room(undisturbed, tmp_path, kib, count):
     folder = runs.place(tmp_path / "run")
     with _tmpfs(folder / "results", f"{kib}k") as disk:
-        assert runs.run(folder) != 0
-        assert "No space left on device" in runs.said(folder)
+        assert runs.run(folder) == 1
+        assert "No room on the disk" in runs.said(folder)
+        assert "Traceback" not in runs.said(folder)
         subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
         runs.finish(folder)
         assert runs.scores(folder) == runs.scores(undisturbed.folder)
-    count("a run on a full disk")
+    count("a run on a disk that becomes full")
+
+
+@pytest.mark.faults
+def test_a_run_on_a_disk_without_any_room_ends_before_any_job(tmp_path, count):
+    folder = runs.place(tmp_path / "run")
+    with _tmpfs(folder / "results", "8k") as disk:
+        (disk / "other").write_bytes(bytes(8192))
+        assert runs.run(folder) == 2
+    assert "The results cannot be written: [Errno 28]" in runs.said(folder)
+    assert "Remedy: make room" in runs.said(folder)
+    assert "Traceback" not in runs.said(folder)
+    count("a run on a disk without any room")
