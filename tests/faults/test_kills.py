@@ -80,9 +80,9 @@ def _written(scratch, process):
     return any(scratch.glob(f".checkpoint.pt.{process.pid}-*.tmp"))
 
 
-def _kill(process, scratch, rng, in_a_write):
-    """Kill a training after a few more checkpoints, in whatever step or write; whether it was at work."""
-    newest, wanted = scratch / "checkpoint.pt", rng.randint(1, 6)
+def _kill(process, scratch, wanted, later_s, in_a_write):
+    """Kill a training once it has kept so many more checkpoints, and then some; whether it was at work."""
+    newest = scratch / "checkpoint.pt"
     seen, known = set(), {newest.stat().st_mtime_ns} if newest.exists() else set()
 
     def reached():
@@ -91,7 +91,7 @@ def _kill(process, scratch, rng, in_a_write):
         return len(seen - known) >= wanted and (not in_a_write or _written(scratch, process))
 
     runs.wait_for(reached, process)
-    time.sleep(rng.uniform(0, 0.0005 if in_a_write else 0.02))
+    time.sleep(later_s)
     return runs.kill(process)
 
 
@@ -119,14 +119,18 @@ def test_a_training_killed_again_and_again_goes_on_to_the_same_weights(
     rng, done = random.Random(kills), 0
     while done < kills:
         out, step = tmp_path_factory.mktemp("training"), 0
-        scratch, process = out / "scratch", _training(undisturbed, out)
-        while done < kills and _kill(process, scratch, rng, in_a_write):
-            assert not (out / "status.json").exists()
-            assert _step(scratch) > step, "it began anew"
-            step = _step(scratch)
+        scratch = out / "scratch"
+        while done < kills:
+            process = _training(undisturbed, out)
+            wanted, later_s = rng.randint(3, 8), rng.uniform(0, 0.0005 if in_a_write else 0.02)
+            if not _kill(process, scratch, wanted, later_s, in_a_write) or (out / "model").exists():
+                break  # its steps were done
+            before, step = step, _step(scratch)
+            assert step >= before + wanted, "it began anew"
             if _written(scratch, process) == in_a_write:
                 count(f"SIGKILL of a training in {'the write of a checkpoint' if in_a_write else 'a step'}")
                 done += 1
+        if process.returncode == -signal.SIGKILL:
             process = _training(undisturbed, out)
         assert _weights(process, out) == weights
 
