@@ -27,8 +27,9 @@ def config(methods="supervised, oracle"):
     return CONFIG.replace("METHODS", methods)
 
 
-def place(folder):
-    """A folder to run in."""
+def place(parent):
+    """A folder to run in, under an awkward name."""
+    folder = parent / AWKWARD
     folder.mkdir(parents=True)
     (folder / "tiny.yaml").write_text(config(), encoding="utf-8")
     return folder

@@ -131,7 +131,7 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_was(tmp_path):
 @pytest.mark.faults
 @pytest.mark.parametrize("kib", [4, 16, 150, 400, 900, 1500])
 def test_a_run_on_a_full_disk_says_so_and_finishes_when_there_is_room(undisturbed, tmp_path, kib, count):
-    folder = runs.place(tmp_path / "run")
+    folder = runs.place(tmp_path)
     with _tmpfs(folder / "results", f"{kib}k") as disk:
         assert runs.run(folder) == 1
         assert "No room on the disk" in runs.said(folder)
@@ -144,7 +144,7 @@ def test_a_run_on_a_full_disk_says_so_and_finishes_when_there_is_room(undisturbe
 
 @pytest.mark.faults
 def test_a_run_on_a_disk_without_any_room_ends_before_any_job(tmp_path, count):
-    folder = runs.place(tmp_path / "run")
+    folder = runs.place(tmp_path)
     with _tmpfs(folder / "results", "8k") as disk:
         (disk / "other").write_bytes(bytes(8192))
         assert runs.run(folder) == 2

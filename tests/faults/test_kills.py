@@ -29,7 +29,7 @@ def test_a_run_killed_at_a_random_moment_finishes_with_the_same_scores(undisturb
     rng, killed = random.Random(seed), False
     longest_s = undisturbed.seconds  # a machine with less to do is faster
     while not killed:
-        folder = runs.place(tmp_path / f"{longest_s:.1f}" / runs.AWKWARD)
+        folder = runs.place(tmp_path / f"{longest_s:.1f}")
         process = runs.start(folder)
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=rng.uniform(0, longest_s))
@@ -40,7 +40,7 @@ def test_a_run_killed_at_a_random_moment_finishes_with_the_same_scores(undisturb
 
 
 def test_a_run_killed_in_its_training_goes_on_to_the_same_bits(undisturbed, tmp_path, count):
-    folder = runs.place(tmp_path / "run")
+    folder = runs.place(tmp_path)
     process, results = runs.start(folder), runs.results(folder)
     runs.wait_for(lambda: any((results / "scratch").rglob("checkpoint.pt")), process)
     assert runs.kill(process)
