@@ -19,6 +19,7 @@ from parallax.data.files import write_json, write_text
 from parallax.data.seal import fresh_folder, seal
 from parallax.data.store import write_arrays
 from parallax.data.volumes import write_volume
+from parallax.errors import no_room, run_script
 from parallax.figures.curves import save_figure
 from parallax.learn.checkpoint import write_atomically, write_checkpoint
 from parallax.score.gather import write_costs
@@ -105,15 +106,16 @@ def test_on_a_full_disk_nothing_half_written_is_left(tmp_path, kind, count):
         with pytest.raises((OSError, RuntimeError)) as caught:
             WRITES[kind](disk / "out")
         left = _left(disk)
-    assert "o space left" in str(caught.value) or "requested and" in str(caught.value)  # numpy's own words
+    assert no_room(caught.value)
     assert left == {"kept": b"an older file"}
     count("disk full")
 
 
 @pytest.mark.parametrize("kind", WRITES)
 def test_where_files_may_not_grow_nothing_half_written_is_left(tmp_path, kind, count):
-    with _small_files(64 * 1024), pytest.raises((OSError, RuntimeError)):
+    with _small_files(64 * 1024), pytest.raises((OSError, RuntimeError)) as caught:
         WRITES[kind](tmp_path / "out")
+    assert no_room(caught.value)
     assert _left(tmp_path) == {}
     count("limit on the size of files")
 
@@ -126,6 +128,15 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_was(tmp_path):
         WRITES["parquet"](path)
     assert path.read_bytes() == before
     assert len(pd.read_parquet(path)) == 2
+
+
+def test_a_script_without_room_says_so_in_one_paragraph(tmp_path, capsys):
+    with _small_files(64 * 1024), pytest.raises(SystemExit) as ended:
+        run_script(lambda: WRITES["array"](tmp_path))
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("No room on the disk: ")
+    assert said.endswith("Remedy: make room and start the run again.\n")
 
 
 @pytest.mark.faults
