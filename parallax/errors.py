@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Self
 
-#: What the system says where a disk, a quota or the size of a file is used up.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What the system says where a disk, a quota or the size of a file is used up.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: Characters of a part of a message that may come from a file.
 _MOST = 1000
@@ -65,6 +65,16 @@ class PluginError(UserError):
     """A file under datasets/, methods/ or baselines/ does not fulfil its contract."""
 
 
+def no_room(error: BaseException | None) -> bool:
+    """Whether a disk, a quota or the size of a file was used up: this error says so, or one that led to it.
+
+    numpy gives no number: it says how many items were "requested and" how many written.
+    """
+    if isinstance(error, OSError) and (error.errno in _NO_ROOM or "requested and" in str(error)):
+        return True
+    return error is not None and no_room(error.__cause__ or error.__context__)
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run the `main` of a script: a mistake of the user's is one paragraph and status 2, not a traceback."""
     try:
@@ -72,10 +82,11 @@ def run_script(main: Callable[[], None]) -> None:
     except UserError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(2)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
+    except Exception as error:
+        if not no_room(error):
             raise
-        sys.stderr.write(f"{error}. What was being written is removed. Make room and start the run again.\n")
+        sys.stderr.write(f"No room on the disk: {error}. Nothing half-written is left. Remedy: make room and")
+        sys.stderr.write(" start the run again.\n")
         sys.exit(1)
 
 

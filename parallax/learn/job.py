@@ -21,7 +21,7 @@ from parallax.data.files import read_json, write_json
 from parallax.data.seal import fresh_folder, seal
 from parallax.data.store import load_reduced_views, load_test_views, load_train_view, modality_subsets
 from parallax.data.volumes import write_volume
-from parallax.errors import NO_ROOM
+from parallax.errors import no_room
 from parallax.learn.limits import Limits, watched
 from parallax.learn.method import Cost, Method
 from parallax.learn.room import Room, packed, retried, with_notes
@@ -127,7 +127,7 @@ def train_job(
                 with fresh_folder(model) as folder:  # opened late: a kill in training leaves nothing behind
                     method.save(folder)
         except Exception as error:
-            if _disk_is_full(error):
+            if no_room(error):  # nothing that the method did: the next start takes the job up again
                 raise
             fail(_failed(error))
             return
@@ -198,7 +198,7 @@ def _predict(
         try:
             seconds = retried(lambda: _predict_all(job, views(), model, folder), room, job.noting(notes))
         except Exception as error:
-            if _disk_is_full(error):
+            if no_room(error):  # nothing that the method did: the next start takes the job up again
                 raise
             outcome = _failed(error)
             shutil.rmtree(folder)
@@ -249,13 +249,6 @@ def _alone(scratch: Path) -> Iterator[None]:
             return
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Which is nothing that a method did: the job fails, and the next start of the run takes it up again."""
-    if isinstance(error, OSError) and (error.errno in NO_ROOM or "requested and" in str(error)):
-        return True  # numpy says how much was "requested and" how much written, and gives no number
-    return error is not None and _disk_is_full(error.__cause__ or error.__context__)
 
 
 def _failed(error: Exception) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from parallax.data.files import read_json, write_json
 from parallax.data.seal import SealError, remove_damaged, settle_times
+from parallax.errors import no_room
 from parallax.run.costs import Estimator
 from parallax.run.devices import Gpus
 from parallax.run.forecast import ahead_line
@@ -34,16 +35,6 @@ def begin(setup: Setup, cores: int, waiting: Mapping[str, Run], gpus: Gpus, cost
     Exits with status 2 when another invocation works in the same folder.
     """
     root = Path(setup.root)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        held = lock(root)
-    except OSError as error:
-        _leave(
-            f"The results cannot be written: {error}. Expected: a folder {setup.root} that this user may "
-            "write to. Remedy: change its permissions, or run in another folder (snakemake --directory)."
-        )
-    if held is None:
-        _leave(f"Another run works in {setup.root}. Wait for it, or stop it first.")
     plan = {
         "runs": [run.path for run in setup.plan.runs],
         "skipped": setup.skipped(),
@@ -52,7 +43,19 @@ def begin(setup: Setup, cores: int, waiting: Mapping[str, Run], gpus: Gpus, cost
         "at_once": gpus.at_once(cores),
         "waiting": list(waiting),
     }
-    write_json(plan, root / "plan.json")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        held = lock(root)
+        if held is not None:
+            write_json(plan, root / "plan.json")
+    except OSError as error:
+        _leave(
+            f"The results cannot be written: {error}. Expected: a folder {setup.root} that this user may "
+            f"write to. Remedy: {'make room' if no_room(error) else 'change its permissions'}, or run in "
+            "another folder (snakemake --directory)."
+        )
+    if held is None:
+        _leave(f"Another run works in {setup.root}. Wait for it, or stop it first.")
     calm()
     print(
         f"Parallax: {len(setup.plan.runs)} runs, {len(setup.plan.skipped)} skipped; folder {root.as_posix()}"
@@ -118,7 +121,12 @@ def _keep_wall(root: Path) -> None:
     with suppress(OSError, ValueError):  # none yet, or cut short by a power failure
         spent = json.loads(path.read_text(encoding="utf-8"))
     spent.append({"wall_s": round(time.time() - plan["started"], 1), "cores": plan["cores"]})
-    write_json(spent, path)
+    try:
+        write_json(spent, path)
+    except OSError as error:  # jobs may have found no room even for their logs
+        if not no_room(error):
+            raise
+        print(f"No room on the disk: {error}.")
 
 
 _JUST_S = 15.0

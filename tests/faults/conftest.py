@@ -21,23 +21,19 @@ class Undisturbed:
     second_status: int
     second_said: str
 
-    def copy(self, folder):
+    def copy(self, parent):
         """A copy to do harm to; times are kept, or Snakemake would make everything anew."""
-        shutil.copytree(self.folder, folder, symlinks=True)
-        return folder
+        return shutil.copytree(self.folder, parent / runs.AWKWARD, symlinks=True)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory):
     """In a folder whose name is awkward; a second invocation is started while the first works."""
-    folder = runs.place(tmp_path_factory.mktemp("faults") / runs.AWKWARD)
+    folder = runs.place(tmp_path_factory.mktemp("faults"))
     started = time.monotonic()
     first = runs.start(folder)
     try:
-        plan = folder / "results" / "tiny" / "plan.json"  # is written when the folder is taken
-        while not plan.is_file():
-            assert first.poll() is None, runs.said(folder)
-            time.sleep(0.05)
+        runs.wait_for((runs.results(folder) / "plan.json").is_file, first)  # written when the folder is taken
         (folder / "said.log").rename(folder / "first.log")
         second_status = runs.run(folder)
         second_said = runs.said(folder)

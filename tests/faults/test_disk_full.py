@@ -19,6 +19,7 @@ from parallax.data.files import write_json, write_text
 from parallax.data.seal import fresh_folder, seal
 from parallax.data.store import write_arrays
 from parallax.data.volumes import write_volume
+from parallax.errors import no_room, run_script
 from parallax.figures.curves import save_figure
 from parallax.learn.checkpoint import write_atomically, write_checkpoint
 from parallax.score.gather import write_costs
@@ -105,15 +106,16 @@ def test_on_a_full_disk_nothing_half_written_is_left(tmp_path, kind, count):
         with pytest.raises((OSError, RuntimeError)) as caught:
             WRITES[kind](disk / "out")
         left = _left(disk)
-    assert "o space left" in str(caught.value) or "requested and" in str(caught.value)  # numpy's own words
+    assert no_room(caught.value)
     assert left == {"kept": b"an older file"}
     count("disk full")
 
 
 @pytest.mark.parametrize("kind", WRITES)
 def test_where_files_may_not_grow_nothing_half_written_is_left(tmp_path, kind, count):
-    with _small_files(64 * 1024), pytest.raises((OSError, RuntimeError)):
+    with _small_files(64 * 1024), pytest.raises((OSError, RuntimeError)) as caught:
         WRITES[kind](tmp_path / "out")
+    assert no_room(caught.value)
     assert _left(tmp_path) == {}
     count("limit on the size of files")
 
@@ -128,14 +130,36 @@ def test_a_file_that_cannot_be_replaced_stays_as_it_was(tmp_path):
     assert len(pd.read_parquet(path)) == 2
 
 
+def test_a_script_without_room_says_so_in_one_paragraph(tmp_path, capsys):
+    with _small_files(64 * 1024), pytest.raises(SystemExit) as ended:
+        run_script(lambda: WRITES["array"](tmp_path))
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("No room on the disk: ")
+    assert said.endswith("Remedy: make room and start the run again.\n")
+
+
 @pytest.mark.faults
-@pytest.mark.parametrize("kib", [16, 150, 400, 900])
+@pytest.mark.parametrize("kib", [4, 16, 150, 400, 900, 1500])
 def test_a_run_on_a_full_disk_says_so_and_finishes_when_there_is_room(undisturbed, tmp_path, kib, count):
-    folder = runs.place(tmp_path / "run")
+    folder = runs.place(tmp_path)
     with _tmpfs(folder / "results", f"{kib}k") as disk:
-        assert runs.run(folder) != 0
-        assert "No space left on device" in runs.said(folder)
+        assert runs.run(folder) == 1
+        assert "No room on the disk" in runs.said(folder)
+        assert "Traceback" not in runs.said(folder)
         subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
         runs.finish(folder)
         assert runs.scores(folder) == runs.scores(undisturbed.folder)
-    count("a run on a full disk")
+    count("a run on a disk that becomes full")
+
+
+@pytest.mark.faults
+def test_a_run_on_a_disk_without_any_room_ends_before_any_job(tmp_path, count):
+    folder = runs.place(tmp_path)
+    with _tmpfs(folder / "results", "8k") as disk:
+        (disk / "other").write_bytes(bytes(8192))
+        assert runs.run(folder) == 2
+    assert "The results cannot be written: [Errno 28]" in runs.said(folder)
+    assert "Remedy: make room" in runs.said(folder)
+    assert "Traceback" not in runs.said(folder)
+    count("a run on a disk without any room")

@@ -37,7 +37,7 @@ def _read_only(folder):
 
 
 def test_results_that_cannot_be_written_are_named_before_any_job(tmp_path, count):
-    folder = runs.place(tmp_path / "read only")
+    folder = runs.place(tmp_path)
     with _read_only(folder / "results"):
         status = runs.run(folder)
         assert list((folder / "results").iterdir()) == []
@@ -51,9 +51,9 @@ def test_results_that_cannot_be_written_are_named_before_any_job(tmp_path, count
 
 def test_after_the_clock_was_set_back_the_scores_are_the_same(undisturbed, tmp_path, count):
     """A quarter of the files come from the future, so that inputs are younger than what was made of them."""
-    folder = undisturbed.copy(tmp_path / "copy")
+    folder = undisturbed.copy(tmp_path)
     tomorrow = time.time() + 86400
-    files = sorted(path for path in (folder / "results" / "tiny").rglob("*") if path.is_file())
+    files = sorted(path for path in runs.results(folder).rglob("*") if path.is_file())
     for path in files[::4]:
         os.utime(path, (tomorrow, tomorrow))
     runs.finish(folder)

@@ -121,7 +121,7 @@ def test_a_method_that_misbehaves_leaves_a_status_with_the_reason(
     limit_s = 8 if "LimitError: not done" in reason else 600
     method = HEAD.replace("FIT", fit).replace("PREDICT", predict)
     (checkout / "baselines" / "faulty.py").write_text(method)
-    results = undisturbed.folder / "results" / "tiny"
+    results = runs.results(undisturbed.folder)
     model, status, told = tmp_path / "model", tmp_path / "status.json", tmp_path / "predict_status.json"
     trained = {"view": results / "views/phantom_heart/aligned/f100-d0", "model": model, "status": status}
     trained |= {"cost": tmp_path / "cost.json", "scratch": tmp_path / "scratch" / "hash"}
@@ -143,7 +143,7 @@ def test_a_method_that_misbehaves_leaves_a_status_with_the_reason(
 @pytest.mark.faults
 def test_a_method_that_keeps_within_its_limits_is_left_alone(undisturbed, checkout, tmp_path):
     (checkout / "baselines" / "faulty.py").write_text(HEAD.replace("FIT", "pass").replace("PREDICT", "pass"))
-    results = undisturbed.folder / "results" / "tiny"
+    results = runs.results(undisturbed.folder)
     paths = {
         "view": results / "views/phantom_heart/aligned/f100-d0",
         "scratch": tmp_path / "scratch" / "hash",

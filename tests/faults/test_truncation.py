@@ -1,6 +1,7 @@
 """Files of a real run cut short as by a power failure: detected, made again, never read as valid."""
 
 import os
+import random
 import subprocess
 import sys
 
@@ -41,7 +42,7 @@ def _cut(path, size):
 
 
 def test_every_file_of_a_run_is_sealed_and_cut_short_is_refused_at_any_length(undisturbed, tmp_path, count):
-    root = undisturbed.copy(tmp_path / "copy") / "results" / "tiny"
+    root = runs.results(undisturbed.copy(tmp_path))
     outputs, done = list(sealed_outputs(root)), 0
     sealed = {path for output in outputs for path in _files_of(output)}
     seals = {path for path in root.rglob("*") if path.name.endswith(".seal")}
@@ -64,8 +65,8 @@ def test_every_file_of_a_run_is_sealed_and_cut_short_is_refused_at_any_length(un
 
 
 def test_what_was_cut_short_is_made_again_and_the_scores_are_the_same(undisturbed, tmp_path, count):
-    folder = undisturbed.copy(tmp_path / runs.AWKWARD)
-    root = folder / "results" / "tiny"
+    folder = undisturbed.copy(tmp_path)
+    root = runs.results(folder)
     for name in OF_EACH_KIND.values():
         _cut(root / name, (root / name).stat().st_size // 2)
     runs.finish(folder)
@@ -77,8 +78,24 @@ def test_what_was_cut_short_is_made_again_and_the_scores_are_the_same(undisturbe
     count("truncation that the next start repairs", len(OF_EACH_KIND))
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("seed", range(3))
+def test_a_random_quarter_of_all_files_cut_short_changes_no_score(undisturbed, tmp_path, count, seed):
+    """Whatever they are for: also logs, the plan, and what Snakemake keeps in `.snakemake`."""
+    folder, rng = undisturbed.copy(tmp_path), random.Random(seed)
+    files = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
+    files.remove(folder / "tiny.yaml")  # the user's own
+    cut = rng.sample(sorted(files), len(files) // 4)
+    for path in cut:
+        _cut(path, rng.randrange(path.stat().st_size))
+    runs.finish(folder)
+    assert runs.scores(folder) == runs.scores(undisturbed.folder)
+    assert all(damaged(output) is None for output in sealed_outputs(runs.results(folder)))
+    count("truncation of any file, many at once", len(cut))
+
+
 def test_a_checkpoint_with_another_content_of_the_same_size_is_refused(undisturbed, tmp_path, count):
-    root = undisturbed.copy(tmp_path / "copy") / "results" / "tiny"
+    root = runs.results(undisturbed.copy(tmp_path))
     weights = root / RUN / "model" / "weights.pt"
     right = sha256(weights)
     content = bytearray(weights.read_bytes())
@@ -109,12 +126,12 @@ def test_data_and_checkpoints_that_the_manifest_does_not_name_are_told(
 ):
     import yaml
 
-    folder = undisturbed.copy(tmp_path / "copy")
+    folder = undisturbed.copy(tmp_path)
     monkeypatch.chdir(folder)
-    root = folder / "results" / "tiny"
+    root = runs.results(folder)
     from parallax.run.setup import make_setup
 
-    config = make_setup(yaml.safe_load(runs.CONFIG)).config.model_dump(exclude_none=True)
+    config = make_setup(yaml.safe_load(runs.config())).config.model_dump(exclude_none=True)
     manifest = make_manifest(root, config)
     assert differing(root, manifest) == []
     changed = [f"{RUN}/model/weights.pt", OF_EACH_KIND["NIfTI"]]

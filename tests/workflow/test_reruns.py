@@ -1,29 +1,18 @@
-"""Killed runs continue to the same bits; an edit reruns what it must and nothing else."""
+"""An edit reruns what it must and nothing else; tests/faults has what follows a kill."""
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import runs
 
 from parallax.data.seal import seal, seal_path
 
 ROOT = Path(__file__).parents[2]
-CONFIG = """
-run: tiny
-datasets:
-  phantom_heart:
-    options: {cases: 4, seed: 1, size: small}
-    split: {seed: 0, train: 3, test: 1}
-methods: [METHODS]
-conditions: [{labels: [1.0]}]
-budget: {steps: 60, patch: [32, 32, 16], widths: [4, 8], checkpoint_every_s: 0.1}
-"""
 EXTRA = '''"""A control of a test."""
 from pathlib import Path
 
@@ -64,7 +53,7 @@ def _checkout(folder, methods):
         shutil.copy(ROOT / name, folder / name)
     (folder / "results").mkdir()
     shutil.copy(ROOT / "results" / "published.csv", folder / "results")
-    (folder / "tiny.yaml").write_text(CONFIG.replace("METHODS", methods))
+    (folder / "tiny.yaml").write_text(runs.config(methods))
     return folder
 
 
@@ -167,36 +156,3 @@ def test_a_control_out_of_its_band_fails_the_run_and_no_table_is_made(finished):
     assert "Control oracle is out of its band. Where: phantom_heart, aligned" in done.stdout + done.stderr
     assert not (finished / "results" / "tiny" / "tables").exists()
     assert not (finished / "results" / "tiny" / "controls.json").exists()
-
-
-def _wait_for(found, process, limit_s=60):
-    started = time.monotonic()
-    while not found():
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() - started < limit_s
-        time.sleep(0.02)
-
-
-def test_a_killed_run_continues_to_the_same_bits(tmp_path):
-    folder = _checkout(tmp_path / "killed", "supervised")
-    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        _command("--", "scores"),
-        cwd=folder,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    scratch = folder / "results" / "tiny" / "scratch"
-    _wait_for(lambda: any(p.stat().st_size for p in scratch.rglob("*.pt")), process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (folder / "results" / "tiny" / "scores.csv").exists()
-    _run(folder, "--", "scores")
-    whole = _checkout(tmp_path / "whole", "supervised")
-    _run(whole, "--", "scores")
-    weights = "results/tiny/runs/phantom_heart/aligned/f100-d0/supervised/paper-s0/model/weights.pt"
-    assert (folder / weights).read_bytes() == (whole / weights).read_bytes()
-    scores = "results/tiny/scores.csv"
-    assert (folder / scores).read_bytes() == (whole / scores).read_bytes()
