@@ -24,7 +24,7 @@ WORST = 12
 GROUPS = {"score": "metrics", "perturb": "perturbations", "learn": "losses"}
 #: Files that belong to another group than their folder does.
 ELSEWHERE = {"parallax/learn/availability.py": "perturbations"}
-#: What mutmut notes of a mutant: every test passed, or none was there. One that never ends was noticed as well.
+#: What mutmut notes of a mutant that lives: every test passed, or there was none.
 ALIVE = (0, 5, 33)
 #: Its turn did not come, or was broken off.
 NOT_TRIED = (None, 2)

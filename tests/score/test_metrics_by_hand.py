@@ -49,7 +49,7 @@ def test_every_metric_of_two_columns(swapped):
 
 
 def test_areas_and_nsd_of_two_columns():
-    """The sides of a column are 2 * 2 sqrt(2) mm^2 between two voxels, and both ends together sqrt(1 + 4 + 4)."""
+    """The sides of a column are 4 sqrt(2) mm^2 between two voxels, and both ends together 3."""
     distances = surface_distances(SHORT, LONG, SPACING_MM)
     end, between = 1.5, 4 * math.sqrt(2)
     areas = boundary_areas_mm2(distances.prediction, SPACING_MM)
@@ -74,6 +74,14 @@ def test_areas_of_patterns():
     np.testing.assert_allclose(shares[15], [plane / 4] * 4 + [0] * 4)
     np.testing.assert_allclose(shares[240], [0] * 4 + [plane / 4] * 4)
     assert not shares[[0, 255]].any()
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_mirrored_patterns_have_one_area(axis):
+    areas = pattern_areas_mm2((1.0, 2.0, 3.0))
+    cubes = (np.arange(256)[:, None] >> np.arange(8) & 1).reshape(256, 2, 2, 2)
+    mirrored = np.flip(cubes, axis).reshape(256, 8) @ (1 << np.arange(8))
+    np.testing.assert_allclose(areas[mirrored], areas, rtol=1e-12)
 
 
 def test_distances_along_each_axis_near_and_beyond_the_offsets_that_are_tried():
@@ -107,14 +115,14 @@ def test_the_joint_box_holds_both_masks_and_no_more(order):
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_two_empty_masks_have_no_box(order):
     empty = np.zeros((3, 4, 5), bool, order=order)
-    with pytest.raises(ValueError, match="^two empty masks have no bounding box$"):
+    with pytest.raises(ValueError, match=r"^two empty masks have no bounding box$"):
         joint_box(empty, empty)
 
 
 @pytest.mark.parametrize("empty_first", [True, False])
 def test_an_empty_mask_has_no_distances(empty_first):
     masks = (np.zeros(SHAPE, bool), SHORT)
-    with pytest.raises(ValueError, match="^surface distances need two masks with at least one voxel each$"):
+    with pytest.raises(ValueError, match=r"^surface distances need two masks with at least one voxel each$"):
         surface_distances(*(masks if empty_first else masks[::-1]), SPACING_MM)
 
 
