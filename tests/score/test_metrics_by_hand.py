@@ -48,6 +48,11 @@ def test_every_metric_of_two_columns(swapped):
     assert volume_difference_ml(reference, prediction, SPACING_MM) == pytest.approx(wanted_ml)
 
 
+def test_two_empty_masks_have_no_dice():
+    assert math.isnan(dice(column(), column()))
+    assert dice(column(), SHORT) == dice(SHORT, column()) == 0.0
+
+
 def test_areas_and_nsd_of_two_columns():
     """The sides of a column are 4 sqrt(2) mm^2 between two voxels, and both ends together 3."""
     distances = surface_distances(SHORT, LONG, SPACING_MM)
