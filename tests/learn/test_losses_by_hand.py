@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from parallax.case import IGNORE
-from parallax.learn.consistency import squared_dice_ce, unsupervised_weights
+from parallax.learn.consistency import soft_agreement, squared_dice_ce, unsupervised_weights
 from parallax.learn.loss_forms import (
     dice_cmdfl,
     dice_mcnet,
@@ -105,6 +105,17 @@ def test_distillation_is_summed_over_classes_and_averaged_over_voxels():
     one = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
     assert kd(teacher, student).item() == pytest.approx(one / 2)
     assert softmax_mse(student, teacher).item() == pytest.approx((0 + 0.25**2) / 2)
+    teacher.requires_grad_()
+    assert not kd(teacher, student).requires_grad  # unless it is asked for, the teacher learns nothing
+
+
+def test_two_maps_agree_on_what_neither_shows():
+    nothing, half = torch.zeros(1, 2, 4), torch.full((1, 2, 4), 0.5)
+    assert soft_agreement(nothing, nothing, 1e-6).item() == 1.0
+    assert soft_agreement(half, nothing, 1.0).item() == pytest.approx(1 / (4 * 0.25 + 1))
+    assert soft_agreement(half, half / 2, 1.0).item() == pytest.approx(
+        (4 * 0.25 + 1) / (4 * (0.25 + 1 / 16) + 1)
+    )
 
 
 def test_weights_of_the_unsupervised_terms():

@@ -153,6 +153,22 @@ def test_all_scans_of_a_patient_are_labelled_together():
             assert (len(patients), parts["labelled"]) == (2, sorted(wanted))
 
 
+def test_labels_are_drawn_by_seed_and_in_the_shares_of_the_strata():
+    names = [f"c{i:02d}" for i in range(20)]
+    index = {"cases": names, "strata": {c: "MR" if i % 2 else "CT" for i, c in enumerate(names)}}
+    sizes = {"train": 16, "test": 4}
+
+    def drawn(**spec):
+        _, found = label_subsets(index, {**sizes, **spec}, (0.25,), 6)
+        return [tuple(parts["labelled"]) for parts in found.values()]
+
+    for cases in drawn(seed=7):
+        assert sorted(index["strata"][c] for c in cases) == ["CT", "CT", "MR", "MR"]
+    assert len(set(drawn(seed=7))) > 3
+    assert drawn(seed=0) == drawn()
+    assert drawn(seed=7) != drawn(seed=8)
+
+
 def test_the_mean_dice_is_over_cases_of_means():
     found = [{"CT": {"a": 1.0, "b": 0.5}, "MR": {"a": 0.0}}, {"CT": {"a": 0.9}}, {}]
     assert annotate.mean_dice(found) == pytest.approx((0.5 + 0.9) / 2)

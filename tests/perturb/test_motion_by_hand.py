@@ -92,7 +92,7 @@ def test_the_moments_of_an_oblique_label():
 @pytest.mark.parametrize("way", ["rigid", "field"])
 def test_a_shift_of_half_a_voxel_averages_two_voxels_and_repeats_the_edge(way):
     grid = grid_of((5, 3, 2), (2.0, 1.0, 1.0))
-    image = np.array([0, 2, 8, 4, 6], np.float32)[:, None, None] + np.zeros(grid.shape, np.float32)
+    image = np.array([0, 3, 8, 4, 6], np.float32)[:, None, None] + np.zeros(grid.shape, np.float32)
     label = np.array([0, 0, 3, 3, 0], np.uint8)[:, None, None] + np.zeros(grid.shape, np.uint8)
     case = case_of(grid, label, image)
     if way == "rigid":
@@ -108,8 +108,8 @@ def test_a_shift_of_half_a_voxel_averages_two_voxels_and_repeats_the_edge(way):
             )
             for x in (-1.0, 2.0)
         )
-    assert moved.images["MR"].array[:, 1, 1].tolist() == [0, 1, 5, 6, 5]
-    assert moved_far.images["MR"].array[:, 1, 1].tolist() == [2, 8, 4, 6, 6]
+    assert moved.images["MR"].array[:, 1, 1].tolist() == [0, 1.5, 5.5, 6, 5]
+    assert moved_far.images["MR"].array[:, 1, 1].tolist() == [3, 8, 4, 6, 6]
     assert moved_far.labels["MR"].array[:, 2, 0].tolist() == [0, 3, 3, 0, 0]
     assert (moved.id, moved.images["CT"], moved.images["MR"].array.dtype) == (
         "a",
@@ -218,6 +218,32 @@ def test_breathing_grows_linearly_between_the_ends():
     np.testing.assert_allclose(field(whole(grid.shape)), -shifts.T[:, None, None, :] + np.zeros((3, 3, 3, 5)))
     some = (np.array([0]), np.array([1, 2]), np.array([4, 2]))
     np.testing.assert_allclose(field(some)[:, 0, 1], -shifts[[4, 2]].T)
+
+
+@pytest.mark.parametrize("stacked", [0, 1])
+def test_slices_may_be_stacked_along_any_axis(stacked):
+    shape, spacing_mm = [2, 2, 2], [1.0, 1.0, 1.0]
+    shape[stacked], spacing_mm[stacked] = 4, 3.0
+    grid = grid_of(tuple(shape), tuple(spacing_mm))
+    breath = respiratory.RespiratoryParameters(
+        "MR", shift_si_mm=2.0, low_gain=0.5, high_mm=1.0, offset_sd_mm=1.0, offset_seed=5,
+        slices_per_breath_hold=1, target_rms_mm=1.0,
+    )  # fmt: skip
+    shifts = respiratory.shifts_mm(breath, grid)
+    assert shifts.shape == (4, 3)
+    draws = np.random.default_rng(5).standard_normal((4, 2))
+    within = [axis for axis in range(3) if axis != stacked]
+    wanted = np.zeros((4, 3))
+    wanted[:, within] = draws
+    wanted[:, 2] += 0.75 * 2.0  # all slices have their middle at 0.5 mm, half way up
+    np.testing.assert_allclose(shifts, wanted)
+    field = respiratory.field(breath, grid)(whole(grid.shape))
+    np.testing.assert_allclose(np.moveaxis(field, 1 + stacked, 1)[:, :, 1, 0], -shifts.T)
+
+
+def test_no_motion_is_written_in_full():
+    still = rigid.RigidParameters("MR", (0.0, 0.0, 0.0), (0.0, 0.0, 1.0), 0.0, (0.0, 0.0, 0.0), 0.0, 0.0)
+    assert rigid.none("MR") == still
 
 
 def test_breath_holds_jump_within_the_slice_and_share_a_draw():
