@@ -32,6 +32,8 @@ def test_a_linear_flow_has_its_matrix_everywhere():
     some = (np.array([0, 3]), np.array([2]), np.array([1, 2]))
     np.testing.assert_allclose(flow.field(some), wanted[:, [0, 3], 2:3, 1:], atol=1e-12)
     assert flow.least_jacobian() == pytest.approx(np.linalg.det(TURN + matrix) / np.linalg.det(TURN))
+    flat = linear_flow(matrix, grid_of((5, 1, 3), (1.0, 1.5, 2.0), TURN))  # there is no cell between centres
+    assert flat.least_jacobian() == pytest.approx(np.linalg.det(TURN + matrix) / np.linalg.det(TURN))
 
 
 def test_a_cell_that_folds_between_its_centres_is_seen():

@@ -241,9 +241,25 @@ def test_slices_may_be_stacked_along_any_axis(stacked):
     np.testing.assert_allclose(np.moveaxis(field, 1 + stacked, 1)[:, :, 1, 0], -shifts.T)
 
 
-def test_no_motion_is_written_in_full():
+def test_no_motion_is_written_in_full_and_needs_no_second_modality():
     still = rigid.RigidParameters("MR", (0.0, 0.0, 0.0), (0.0, 0.0, 1.0), 0.0, (0.0, 0.0, 0.0), 0.0, 0.0)
+    alone = Case("b", {"MR": two_specks().images["MR"]})
     assert rigid.none("MR") == still
+    assert rigid.draw(np.random.default_rng(0), alone, moved="MR", target_rms_mm=0.0) == still
+    assert rigid.fixed(alone, moved="MR", translation_mm=(0.0, 0.0, 0.0)).identity
+    with pytest.raises(ConfigError):
+        rigid.fixed(alone, moved="MR", translation_mm=(0.0, 0.0, 0.0), rotation_deg=1.0)
+
+
+def test_a_turn_that_moves_nothing_leaves_all_to_the_shift():
+    """The label is one voxel, which a turn about it, however far, does not move."""
+    label = np.zeros((5, 5, 5), np.uint8)
+    label[2, 2, 2] = 1
+    found = rigid.draw(
+        np.random.default_rng(0), case_of(grid_of(label.shape), label), moved="MR", target_rms_mm=2.0,
+        rotation_deg_per_mm=180.0,
+    )  # fmt: skip
+    assert np.linalg.norm(found.translation_mm) == pytest.approx(2.0)
 
 
 def test_breath_holds_jump_within_the_slice_and_share_a_draw():
