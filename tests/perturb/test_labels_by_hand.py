@@ -8,8 +8,9 @@ import torch
 from toy import toy_task
 
 from parallax.case import IGNORE
+from parallax.data.splits import split_rng
 from parallax.errors import ConfigError, DataError
-from parallax.learn.availability import any_size, drop_modalities, subsets, where_available
+from parallax.learn.availability import any_size, any_subset, drop_modalities, subsets, where_available
 from parallax.perturb import annotate, masks
 from parallax.perturb.annotation import Annotation
 from parallax.perturb.labels import draw_order, label_subsets, labels_name, n_labelled, subset
@@ -166,7 +167,10 @@ def test_labels_are_drawn_by_seed_and_in_the_shares_of_the_strata():
         assert sorted(index["strata"][c] for c in cases) == ["CT", "CT", "MR", "MR"]
     assert len(set(drawn(seed=7))) > 3
     assert drawn(seed=0) == drawn()
-    assert drawn(seed=7) != drawn(seed=8)
+    split, found = label_subsets(index, {**sizes, "seed": 7}, (0.25,), 6)
+    for (fraction, draw), parts in found.items():
+        order = draw_order(split_rng(7, draw), split["train"], index["strata"])
+        assert parts["labelled"] == sorted(subset(order, fraction))
 
 
 def test_the_mean_dice_is_over_cases_of_means():
@@ -201,6 +205,16 @@ def test_dropped_structures_become_background_or_unknown_and_other_modalities_va
     }
 
 
+def test_what_lies_between_annotated_slices_is_held_or_interpolated():
+    task = toy_task(1, 2)
+    label = np.zeros((14, 1, 5), np.uint8)
+    label[6:8, 0, 0] = label[4:10, 0, 4] = 1
+    for change, between in (("slices", "hold"), ("interpolated", "interpolate")):
+        every = annotate.AnnotationParameters(task.modality_names, change=change, size=4.0)
+        left = annotate.apply(label[None], every, task, CUBE_MM)[0]
+        np.testing.assert_array_equal(left, masks.slices(label, CUBE_MM, 0.0, between)(4.0))
+
+
 def test_subsets_of_modalities_come_small_ones_first():
     assert subsets(2) == [[True, False], [False, True], [True, True]]
     assert [sum(s) for s in subsets(3)] == [1, 1, 1, 2, 2, 2, 3]
@@ -223,6 +237,16 @@ def test_a_modality_that_is_absent_is_zero_and_never_read():
     assert [t.flatten().tolist() for t in found[2]] == [[2.0] * 3, [3.0] * 3]
     pairs = where_available([[inputs[0], inputs[0]]], available[:, :1], lambda k, t: [t[0] + t[1]])
     assert pairs[0][0].flatten().tolist() == [2.0, 0.0, 6.0]
+
+
+@pytest.mark.parametrize("sampler", [drop_modalities, any_subset, any_size])
+def test_what_is_left_out_is_drawn_from_the_generator_alone(sampler):
+    available = torch.ones(50, 4, dtype=torch.bool)
+    torch.manual_seed(0)
+    first = sampler(available, torch.Generator().manual_seed(3))
+    torch.manual_seed(1)
+    assert torch.equal(sampler(available, torch.Generator().manual_seed(3)), first)
+    assert not torch.equal(sampler(available, torch.Generator().manual_seed(4)), first)
 
 
 def test_of_one_available_modality_one_is_kept():

@@ -97,3 +97,36 @@ def test_a_donor_is_put_where_the_middle_of_the_replaced_scan_was():
     bare = subject.apply(other, subject.SubjectParameters("MR", "b"), {"b": own}.__getitem__)
     assert dict(bare.labels) == {}
     assert subject.apply(own, subject.none("MR"), {}.__getitem__) is own
+
+
+def held(modalities, labelled=("MR",)):
+    return {"modalities": list(modalities), "labelled": list(labelled)}
+
+
+def donors(cases, fraction=1.0, seed=0):
+    return subject.draw_donors(np.random.default_rng(seed), cases, moved="MR", target_fraction=fraction)
+
+
+def test_only_cases_with_both_modalities_swap_and_two_are_enough():
+    pair = {"a": held(("CT", "MR")), "b": held(("CT", "MR"))}
+    assert donors(pair) == donors(pair, 0.1) == {"a": "b", "b": "a"}
+    assert donors({"a": pair["a"]}) == donors(pair, 0.0) == {}
+    others = {"c": held(("MR",)), "d": held(("CT", "PET")), "e": held(("CT",))}
+    assert donors(pair | others) == {"a": "b", "b": "a"}
+
+
+def test_the_largest_group_of_equal_cases_swaps_first_and_each_gives_to_the_next():
+    cases = {f"l{i}": held(("CT", "MR")) for i in range(5)} | {
+        f"u{i}": held(("CT", "MR"), ()) for i in range(2)
+    }
+    for seed in range(6):
+        some = donors(cases, 3 / 7, seed)
+        assert len(some) == 3
+        assert all(name[0] == giver[0] == "l" for name, giver in some.items())
+        everyone = donors(cases, 1.0, seed)
+        assert sorted(everyone) == sorted(everyone.values()) == sorted(cases)
+        assert all(name != giver and name[0] == giver[0] for name, giver in everyone.items())
+    order = [sorted(cases)[i] for i in np.random.default_rng(0).permutation(7)]
+    ring = [name for name in order if name[0] == "l"]
+    whole_ring = donors(cases)
+    assert [whole_ring[name] for name in ring] == [*ring[1:], ring[0]]
