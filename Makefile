@@ -14,13 +14,27 @@ CONFIG ?=
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: all test faults check smoke weekly discriminate fuzz clean
+.PHONY: all test coverage mutate faults check smoke weekly discriminate fuzz clean
 all: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS) -- all
 	@$(if $(ARGS),true,$(BIN)/python -m parallax.run.session $(or $(CONFIG),config/quick.yaml))
 
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(CORES) -q $(ARGS)
+
+# How strong the tests are; docs/tests.md says what is measured and how to add the two tools to .venv.
+coverage: $(READY)
+	@rm -f .coverage .coverage.*
+	@$(BIN)/python -m coverage run -m pytest -n $(CORES) -q $(ARGS)
+	@$(BIN)/python -m coverage combine -q && $(BIN)/python -m coverage json -q --fail-under=0 -o .coverage.json
+	@$(BIN)/python studies/strength.py coverage .coverage.json && $(BIN)/python -m coverage report --format=total
+
+# All mutants of the metrics, a tenth of those of the perturbations and a fifth of those of the losses, by their
+# number; all of them with MUTANTS='*'.
+MUTANTS ?= parallax.score.* parallax.perturb.*3 parallax.learn.*[38]
+mutate: $(READY)
+	@$(BIN)/python -m mutmut run --max-children $(CORES) $(foreach name,$(MUTANTS),'$(name)')
+	@$(BIN)/python studies/strength.py mutation
 
 # Every fault of docs/reliability.md, done for real; half an hour on two cores.
 faults: $(READY)
@@ -72,4 +86,4 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -c "import os, time; print(round(time.time() - os.path.getmtime('.venv/pyvenv.cfg')))" > $(READY)
 
 clean:
-	rm -rf .venv .snakemake .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf .venv .snakemake .mypy_cache .ruff_cache .pytest_cache .coverage* mutants build *.egg-info

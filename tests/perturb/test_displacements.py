@@ -125,7 +125,8 @@ def test_flow_of_the_opposite_velocity_leads_back():
 
 def test_a_level_at_which_every_field_folds_is_an_error(ball_case, monkeypatch):
     monkeypatch.setattr(elastic, "TRIES", 1)
-    with pytest.raises(DataError, match=r"folds the image.*knots 10 mm apart.*larger knot_mm"):
+    said = r"folds the image.*determinant of at least 0.1 everywhere.*knots 10 mm apart.*larger knot_mm"
+    with pytest.raises(DataError, match=said):
         elastic.draw(np.random.default_rng(0), ball_case, moved="MR", target_rms_mm=30, knot_mm=10)
 
 
