@@ -6,7 +6,7 @@ import difflib
 import errno
 import sys
 from collections.abc import Callable, Iterable
-from typing import Self
+from typing import NoReturn, Self
 
 #: What the system says where a disk, a quota or the size of a file is used up.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -65,13 +65,18 @@ class PluginError(UserError):
     """A file under datasets/, methods/ or baselines/ does not fulfil its contract."""
 
 
+def end_refused(error: UserError) -> NoReturn:
+    """Say the error in its one paragraph and end with status 2."""
+    sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    sys.exit(2)
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run the `main` of a script: a mistake of the user's is one paragraph and status 2, not a traceback."""
     try:
         main()
     except UserError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        sys.exit(2)
+        end_refused(error)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise

@@ -2,8 +2,8 @@
 
 python -m fuzz.run NAME FOLDER [options of libFuzzer, such as -runs=1000 -seed=1 -max_total_time=60]
 
-FOLDER keeps what is found from one time to the next: `inputs/` (each takes a way of its own through the code) and
-`crash-*`, the input that broke something.
+FOLDER keeps what is found from one time to the next: `inputs/` (each takes a way of its own through the code)
+and `crash-*`, the input that broke something.
 """
 
 import sys

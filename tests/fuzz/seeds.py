@@ -9,9 +9,9 @@ from corpus import configs
 from corpus.files import blocks, nifti, patched, qform_alone, ramp
 from corpus.headers import ODD
 from corpus.images import meta_image, nrrd_image
+from fuzz.targets import CONFIGS, LISTS, VOLUMES, packed
 from tidy import toy_rows
 
-from fuzz.targets import CONFIGS, LISTS, VOLUMES, packed
 from parallax.plugin import dataset_cards, method_cards, plugin_root
 from parallax.run.config import RunConfig
 from parallax.score.table import COLUMNS, UNVALUED, VALUED, write_rows
@@ -22,16 +22,17 @@ DATALIST = {
     "validation": [{"id": "b", "image": ["b_0000.nii.gz", None], "label": [None, None]}],
 }
 NNUNET = {
-    "channel_names": {"0": "CT", "1": "MR"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz",
-    "numTraining": 1,
+    "channel_names": {"0": "CT", "1": "MR"}, "labels": {"background": 0, "liver": 1},
+    "file_ending": ".nii.gz", "numTraining": 1,
 }  # fmt: skip
 SPLIT = "case,patient,part\na,p,train\nb,,validation\nc,,test\n"
 CONFIG_FILES = ("config/quick.yaml", "config/smoke.yaml", "config/few-labels.yaml")
 SETTINGS = "methods=cmc,supervised\ndatasets={phantom_heart: {split: {train: 4, test: 2}}}\nrun=other"
 HEADERS = (
-    "NDims = ", "DimSize = ", "ElementSpacing = ", "TransformMatrix = ", "Offset = ", "ElementType = MET_FLOAT",
-    "ElementDataFile = LOCAL", "CompressedData = True", "NRRD0004", "dimension: ", "sizes: ", "space directions: ",
-    "space origin: ", "encoding: gzip", "endian: big", "type: float", "kinds: ", "nan", "inf", "1e300",
+    "NDims = ", "DimSize = ", "ElementSpacing = ", "TransformMatrix = ", "Offset = ",
+    "ElementType = MET_FLOAT", "ElementDataFile = LOCAL", "CompressedData = True", "NRRD0004", "dimension: ", "sizes: ",
+    "kinds: ", "space directions: ", "space origin: ", "encoding: gzip", "endian: big", "type: float",
+    "nan", "inf", "1e300",
 )  # fmt: skip
 
 

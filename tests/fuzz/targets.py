@@ -1,13 +1,14 @@
-"""What is run with any bytes: each target returns what it read, or None where it was refused with a `UserError`.
+"""What is run with any bytes: each target returns what it read, or None where a `UserError` refused it.
 
-Anything else is a bug: another exception, an error that does not name the file, a value that is no answer. The
-first byte says which kind of file the others are.
+Anything else is a bug: another exception, an error that does not name the file, a value that is no answer.
+The first byte says which kind of file the others are.
 """
 
 import gzip
 import json
 
 import numpy as np
+from properties import answer, clear
 
 from parallax.data.given import given_yaml
 from parallax.data.header import check_affine
@@ -22,7 +23,6 @@ from parallax.score.metrics import score_label_maps
 from parallax.score.table import read_rows, read_table, write_rows
 
 MODALITIES = ("CT", "MR")
-MOST_CHARACTERS = 8000
 #: Few, as areas are worked out once for each spacing.
 SPACINGS_MM = (0.7, 1.0, 2.5, 5.0)
 
@@ -37,24 +37,21 @@ def packed(content):
 
 #: Name of the file, and how its bytes are stored: the sums of gzip would stop every other change at once.
 VOLUMES = (
-    ("a.nii", as_it_is), ("b.nii.gz", packed), ("c.nii.gz", as_it_is), ("d.hdr", as_it_is), ("e.mha", as_it_is),
-    ("f.nrrd", as_it_is),
+    ("a.nii", as_it_is), ("b.nii.gz", packed), ("c.nii.gz", as_it_is), ("d.hdr", as_it_is),
+    ("e.mha", as_it_is), ("f.nrrd", as_it_is),
 )  # fmt: skip
 LISTS = ("cases.csv", "list.json", "dataset.json", "split.csv")
 CONFIGS = ("run.yaml", "--config")
 
 
-def refused_or_read(function, *given, named, **options):
-    """The answer, or None after an error that says what a user needs."""
-    try:
-        return function(*given, **options)
-    except UserError as error:
-        text = str(error)
-        assert named in text, text
-        assert error.remedy, text
-        assert text.isprintable(), text
-        assert len(text) < MOST_CHARACTERS
-        return None
+def refused_or_read(function, *given, named):
+    """The answer, or None after an error that says what a user needs, and where."""
+    found = answer(function, *given)
+    if not isinstance(found, UserError):
+        return found
+    assert clear(found), found
+    assert named in str(found), found
+    return None
 
 
 def kind_of(kinds, data):
@@ -63,7 +60,7 @@ def kind_of(kinds, data):
 
 
 def volumes(folder, data):
-    """An image: finite numbers on a usable grid, which the header alone tells too, and which can be written."""
+    """An image: finite numbers on a usable grid, which the header alone tells too, and can be written."""
     (name, stored), content = kind_of(VOLUMES, data)
     path = folder / name
     path.write_bytes(stored(content))

@@ -13,7 +13,7 @@ from fuzz.targets import TARGETS
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-RUNS = {"volumes": 500, "lists": 1000, "config": 1000, "table": 500, "metrics": 300}
+RUNS = {"volumes": 400, "lists": 500, "config": 500, "table": 300, "metrics": 200}
 #: Seconds by the clock, on a machine that may be busy; tests/test_bad_input.py bounds those of a processor.
 PATIENCE_S = 100
 

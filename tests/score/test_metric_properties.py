@@ -45,7 +45,7 @@ def edge(mask):
 
 
 def shared_areas(mask, spacing_mm):
-    """Area of each boundary voxel: that of the surface at each corner, shared by the voxels that bound it there."""
+    """Area of each boundary voxel: that of the surface at each corner, shared by the voxels that bound it."""
     table, areas = pattern_areas_mm2(spacing_mm), {tuple(voxel): 0.0 for voxel in edge(mask)}
     for corner in product(*(range(-1, n) for n in mask.shape)):
         near = [np.add(corner, step) for step in product((0, 1), repeat=3)]
