@@ -48,11 +48,13 @@ discriminate: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile config/discriminate.yaml $(ARGS) -- all
 	@$(BIN)/python studies/discriminate.py
 
-# The fuzzer of tests/fuzz, so many seconds a target; docs/bad-input.md says how to add it to .venv.
+# What `make test` tries on a fixed number of inputs (docs/bad-input.md), on others and for longer: twenty times as many
+# for each property, then so many seconds a target of the fuzzer, which goes on from what it found the last time.
 FUZZ_S ?= 60
 fuzz: $(READY)
-	@cd tests && for target in nifti manifest config metrics; do \
-		PYTHONPATH=. ../$(BIN)/python -m fuzz.targets $$target -max_total_time=$(FUZZ_S) -rss_limit_mb=1024 || exit 1; done
+	@$(BIN)/python -m pytest -q --hypothesis-profile=longer $(ARGS) tests/*/test_*_properties.py
+	@cd tests && export PYTHONPATH=. && for target in $$(../$(BIN)/python -c "from fuzz.targets import *; print(*TARGETS)"); do \
+		../$(BIN)/python -m fuzz.run $$target ../.fuzz/$$target -max_total_time=$(FUZZ_S) -rss_limit_mb=1024 || exit 1; done
 
 # Is it all still the same, byte for byte? Runs the quick job (or CONFIG) again, on one core and in a folder of its
 # own, and compares the scores row by row; then the tests that take minutes.

@@ -6,7 +6,7 @@ import difflib
 import errno
 import sys
 from collections.abc import Callable, Iterable
-from typing import Self
+from typing import NoReturn, Self
 
 # What the system says where a disk, a quota or the size of a file is used up.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -75,13 +75,18 @@ def no_room(error: BaseException | None) -> bool:
     return error is not None and no_room(error.__cause__ or error.__context__)
 
 
+def end_refused(error: UserError) -> NoReturn:
+    """Say the error in its one paragraph and end with status 2."""
+    sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    sys.exit(2)
+
+
 def run_script(main: Callable[[], None]) -> None:
     """Run the `main` of a script: a mistake of the user's is one paragraph and status 2, not a traceback."""
     try:
         main()
     except UserError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        sys.exit(2)
+        end_refused(error)
     except Exception as error:
         if not no_room(error):
             raise

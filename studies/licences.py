@@ -29,7 +29,8 @@ _SHORT = 60  # longer fields hold the text of a licence and not its name
 def pins() -> dict[str, str]:
     """Name to version of every line of the lock file."""
     lines = LOCK.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("==") for line in lines if line.strip() and not line.startswith("#"))
+    pinned = (line.partition(";")[0] for line in lines if line.strip() and not line.startswith("#"))
+    return dict(line.split("==") for line in pinned)
 
 
 # Packages that state none, and where it was read.

@@ -5,8 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from balls import ball_volumes, centred_affine
+from hypothesis import HealthCheck, settings
 
 from parallax.case import Case, Modality, Pairing, Task
+
+# The same examples at every run and on a machine that is busy; `make fuzz` draws others, and more of them.
+settings.register_profile(
+    "always",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile(
+    "longer", settings.get_profile("always"), derandomize=False, max_examples=2000, print_blob=True
+)
+settings.load_profile("always")
 
 
 @pytest.fixture(scope="session", autouse=True)

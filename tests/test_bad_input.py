@@ -111,3 +111,22 @@ def test_the_installed_command_says_the_same(name, tmp_path):
     assert ended.stdout == ""
     assert ended.stderr.count("\n") == 1
     assert all(word in ended.stderr for word in (*case.says, "Remedy: "))
+
+
+def test_the_workflow_ends_with_the_same_status(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        str(plugin_root() / "Snakefile"),
+        "-n",
+        "--cores",
+        "1",
+    ]
+    ended = subprocess.run(
+        [*command, "--config", "metods=cmc"], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert ended.returncode == 2
+    assert "Remedy: did you mean 'methods'?" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import typer
 
 from parallax.cli import data, methods, runs
-from parallax.errors import UserError
+from parallax.errors import UserError, end_refused
 
 _COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": methods.list_plugins,
@@ -51,5 +51,4 @@ def main() -> None:
     except UserError as error:
         if debug:
             raise
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        sys.exit(2)
+        end_refused(error)

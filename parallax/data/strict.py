@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -15,6 +16,18 @@ def _from_text(value: Any) -> Any:
     return float(value) if isinstance(value, str) and _FLOAT.fullmatch(value) else value
 
 
+def _as_jobs_get_it(value: Any) -> Any:
+    try:
+        same = json.loads(json.dumps(value, allow_nan=False)) == value
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise ValueError("texts, finite numbers, true, false and null, in lists and in mappings of texts")
+    return value
+
+
+#: What someone else's schema judges; jobs are given it as JSON, so it is nothing that JSON would change.
+Plain = Annotated[Any, AfterValidator(_as_jobs_get_it)]
 #: A finite number.
 Number = Annotated[float, BeforeValidator(_from_text), Field(allow_inf_nan=False)]
 #: Prose that tables and reports print.

@@ -209,7 +209,7 @@ def _open_itk(path: Path) -> Any:
         reader.ReadImageInformation()
         shape, channels = tuple(reader.GetSize()), reader.GetNumberOfComponents()
         kind = SimpleITK.GetArrayViewFromImage(SimpleITK.Image([1] * 3, reader.GetPixelID())).dtype
-    _shape3((*shape, channels), path)
+    _shape3(shape if len(shape) < 3 else (*shape, channels), path)  # channels are no third axis
     check_voxels(shape, kind, held, path)
     return reader
 

@@ -72,7 +72,7 @@ def read_level(values: Mapping[str, Any], task: Task) -> Level:
         ConfigError: an unknown family, key or value, no or several sizes, or a change of an unpaired dataset.
     """
     family = values.get("family", "rigid")
-    if family not in FAMILIES:
+    if family not in tuple(FAMILIES):  # by equality: a list has no hash
         raise _error(values, f"family: one of {', '.join(FAMILIES)}", repr(family))
     sizes, options = FAMILIES[family]
     unknown = sorted(set(values) - {"name", "moved", "family", *sizes, *options})

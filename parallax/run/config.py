@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from parallax.case import Budget
-from parallax.data.strict import Number, Seed, Strict, Text
+from parallax.data.strict import Number, Plain, Seed, Strict, Text
 from parallax.perturb.annotation import FULL, Annotation
 from parallax.run.experiment import Experiment
 
@@ -75,7 +75,7 @@ class DatasetConfig(Strict):
     """One dataset of a run. `plugin` names the file under datasets/ (default: the key itself)."""
 
     plugin: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Plain] = Field(default_factory=dict)
     split: SplitConfig
     budget: BudgetConfig = BudgetConfig()
     moved: str | None = None
@@ -131,7 +131,7 @@ class RunConfig(Strict):
     data: str | None = None
     datasets: dict[Name, DatasetConfig] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
-    presets: dict[str, dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Any]]] = Field(
+    presets: dict[str, dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")], dict[str, Plain]]] = Field(
         default_factory=dict
     )
     reference: str = "nnunet"

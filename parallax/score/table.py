@@ -109,9 +109,14 @@ def check_row(row: Row) -> Row:
 def write_rows(rows: Iterable[Row], path: Path) -> None:
     """Write checked rows as CSV (floats round-trip; NaN is an empty cell), all of it or nothing."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([_cell(value) for value in astuple(check_row(row))] for row in rows)
+        kinds = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        plain, quoted = (csv.writer(stream, lineterminator="\n", quoting=kind) for kind in kinds)
+        plain.writerow(COLUMNS)
+        for row in rows:
+            cells = [_cell(value) for value in astuple(check_row(row))]
+            # A bare carriage return (a progress bar in a reason) gets no quotes by itself before Python 3.13,
+            # and no reader takes it without.
+            (quoted if any("\r" in str(cell) for cell in cells) else plain).writerow(cells)
 
 
 def read_rows(path: Path) -> list[Row]:

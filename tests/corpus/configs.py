@@ -1,6 +1,7 @@
 """Configurations: every key of the schema with values of another type and out of range, and files that are none."""
 
 import copy
+from datetime import date
 from math import inf, nan
 
 import yaml
@@ -170,6 +171,9 @@ MEANINGLESS = {
     "unknown-key": (("budget", "step"), 1, "budget.step"), "unknown-top-key": (("colour",), "red", "colour"),
     "unknown-key-long": (("x" * 10_000_000,), 1, "Unknown key"), "two-sizes": (("misalignments", "shifted"), {"severity": 1, "rms_mm": 2.0}, "shifted"),
     "severity-off-scale": (("misalignments", "shifted"), {"severity": 99}, "shifted"),
+    "option-date": (("datasets", "phantom_heart", "options"), {"seed": date(2001, 1, 1)}, "options.seed"),
+    "switch-nan": (("presets", "cmc", "own", "terms"), nan, "presets.cmc.own.terms"),
+    "switch-number-as-key": (("presets", "cmc", "own", "terms"), {1: "a"}, "presets.cmc.own.terms"),
     "control-characters": (("reference",), "\x1b[2J\x1b[31m", "reference"),
 }  # fmt: skip
 

@@ -160,11 +160,11 @@ NRRDS = {
 }  # fmt: skip
 
 
-def _nrrd_case(changes, size):
+def nrrd_image(changes, size):
     return NRRD.format(**(GOOD_NRRD | changes)).encode() + struct.pack("<h", 1) * (size // 2)
 
 
-def _meta_case(changes, size):
+def meta_image(changes, size):
     return (MHA.format(**(GOOD | changes))).encode() + struct.pack("<h", 1) * (size // 2)
 
 
@@ -195,8 +195,8 @@ def cases():
     yield BadInput("images", "one-voxel/image", "one voxel in all", _one_voxel, ("constant",), "named")
     for name, (wrong, changes, size, says) in META.items():
         file = "a.mhd" if "file" in changes else "a.mha"
-        build = _manifest_case(file, lambda changes=changes, size=size: _meta_case(changes, size))
+        build = _manifest_case(file, lambda changes=changes, size=size: meta_image(changes, size))
         yield BadInput("images", name, wrong, build, (file, says))
     for name, (wrong, changes, size, says) in NRRDS.items():
-        build = _manifest_case("a.nrrd", lambda changes=changes, size=size: _nrrd_case(changes, size))
+        build = _manifest_case("a.nrrd", lambda changes=changes, size=size: nrrd_image(changes, size))
         yield BadInput("images", name, wrong, build, ("a.nrrd", says))

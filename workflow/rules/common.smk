@@ -7,7 +7,7 @@ from functools import cache, partial
 from pathlib import Path
 from shlex import quote
 
-from parallax.errors import UserError
+from parallax.errors import UserError, end_refused
 from parallax.plugin import plugin_root
 from parallax.run.costs import Estimator, read_cost_model
 from parallax.run.devices import begin_gpus
@@ -27,7 +27,7 @@ try:
     )
     GPUS = begin_gpus(workflow)
 except UserError as error:
-    sys.exit(f"{type(error).__name__}: {error}")
+    end_refused(error)
 
 if workflow.is_main_process:
     mend(SETUP, sys.argv[1:])
