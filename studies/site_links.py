@@ -1,7 +1,7 @@
 """Where pages of the repository lie in the documentation site, and their links there.
 
-A link in a page is right in the repository, where README.md, config/ and docs/ lie beside each other. The site
-has one root, so links between those are changed when it is built.
+A link in a page is right in the repository, where README.md, config/ and docs/ lie beside each other. The
+site has one root, so links between those are changed when it is built.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ def keys_page(schema: Mapping[str, Any]) -> str:
     """Every key of a configuration, by the block that it stands in."""
     parts = [
         "# Keys of a configuration, by type",
-        "Made from `workflow/schemas/config.schema.json`; unknown keys are refused. What each key means stands in"
-        " [Configurations](configurations.md).",
+        "Made from `workflow/schemas/config.schema.json`; unknown keys are refused. What each key means"
+        " stands in [Configurations](configurations.md).",
     ]
     blocks = {schema["title"]: schema, **schema["$defs"]}
     for name, block in blocks.items():
