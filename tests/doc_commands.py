@@ -138,7 +138,7 @@ def _parallax(command: Command) -> str:
     if name not in group.commands:
         return f"there is no command {name}"
     try:
-        group.commands[name].make_context(name, given)
+        group.commands[name].make_context(name, list(given))  # it empties the list
     except click.exceptions.Exit:
         return ""
     except Exception as error:
