@@ -7,20 +7,15 @@ refuses a page that would fetch anything from a network.
 from __future__ import annotations
 
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
-from site_links import FILES, PAGES, moved
+from site_links import FILES, PAGES, fetched, moved
 from site_reference import PYTHON, made_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 _LOG = logging.getLogger("mkdocs.plugins.parallax")
-_FETCHED = re.compile(
-    r"""<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc=["']?(?:https?:)?//[^"'>\s]*"""
-    r"""|<link\b(?![^>]*\brel=["']?canonical)[^>]*\bhref=["']?(?:https?:)?//[^"'>\s]*"""
-)
 
 
 def on_config(config: Any) -> Any:
@@ -52,11 +47,6 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
     for found in fetched(output):
         _LOG.warning("%s fetches from a network: %s", page.file.src_uri, found)
     return output
-
-
-def fetched(html: str) -> list[str]:
-    """Tags of a page that make a browser fetch from another host."""
-    return _FETCHED.findall(html)
 
 
 def _filled(item: Any, folders: dict[str, list[Any]]) -> Any:

@@ -22,6 +22,10 @@ FILES: Mapping[str, str] = {
 }
 
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
+_FETCHED = re.compile(
+    r"""<(?:script|img|iframe|source|video|audio)\b[^>]*\bsrc=["']?(?:https?:)?//[^"'>\s]*"""
+    r"""|<link\b(?![^>]*\brel=["']?canonical)[^>]*\bhref=["']?(?:https?:)?//[^"'>\s]*"""
+)
 _PLACES = {**PAGES, **FILES}
 _SOURCES = {place: source for source, place in PAGES.items()}
 
@@ -39,6 +43,11 @@ def place_of(source: str) -> str | None:
 def moved(markdown: str, place: str) -> str:
     """The text of the page at `place` with links as the site has them; what has no place there stays."""
     return _LINK.sub(lambda m: m[1] + _moved_link(m[2], place) + m[3], markdown)
+
+
+def fetched(html: str) -> list[str]:
+    """Tags of a page that make a browser fetch from another host."""
+    return _FETCHED.findall(html)
 
 
 def _moved_link(target: str, place: str) -> str:
