@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,11 @@ def made_pages() -> dict[str, str]:
 
 def command_page() -> str:
     """Every command with its arguments and options, as `--help` has them."""
-    import click
     import typer
 
     from parallax import cli
 
     group: Any = typer.main.get_command(cli.app)
-    parent = click.Context(group, info_name="parallax")
     told = (cli.__doc__ or "").partition("\n\n")[2].strip()
     parts = [
         "# The command `parallax`",
@@ -54,11 +53,17 @@ def command_page() -> str:
         "`--debug` shows the traceback of a refused input.",
     ]
     for name, command in sorted(group.commands.items()):
-        context = click.Context(command, info_name=name, parent=parent)
-        parts += [f"## `parallax {name}`", command.help, f"```text\n{command.get_usage(context)}\n```"]
+        parts += [f"## `parallax {name}`", command.help, f"```text\n{_usage(name, command.params)}\n```"]
         rows = [(_names(p), p.help, _default(p)) for p in command.params]
         parts.append(_table(("argument or option", "meaning", "default"), rows))
     return _page(parts)
+
+
+def _usage(name: str, parameters: Iterable[Any]) -> str:
+    arguments = [p for p in parameters if p.param_type_name == "argument"]
+    words = [p.name.upper() + ("..." if p.nargs < 0 else "") for p in arguments]
+    needed = [f"{p.opts[0]} {p.name.upper()}" for p in parameters if p not in arguments and p.required]
+    return " ".join(["parallax", name, *words, *needed, "[OPTIONS]"])
 
 
 def _names(parameter: Any) -> str:
@@ -84,17 +89,32 @@ def keys_page(schema: Mapping[str, Any]) -> str:
     blocks = {schema["title"]: schema, **schema["$defs"]}
     for name, block in blocks.items():
         rows = [
-            (f"`{key}`", _type(value), _wanted(key, value, block.get("required", ())))
+            (
+                f"`{key}`",
+                _type(value),
+                _wanted(key, value, block.get("required", ()), _budget() if name == "BudgetConfig" else {}),
+            )
             for key, value in block["properties"].items()
         ]
         parts += [f"## {name}", block.get("description", ""), _table(("key", "value", "default"), rows)]
     return _page(parts)
 
 
-def _wanted(key: str, value: Mapping[str, Any], required: Sequence[str]) -> str:
-    if key in required:
+def _wanted(key: str, value: Mapping[str, Any], needed: Sequence[str], known: Mapping[str, Any]) -> str:
+    if key in needed:
         return "needed"
-    return f"`{json.dumps(value['default'])}`" if value.get("default") is not None else "none"
+    default = value.get("default", known.get(key))
+    if isinstance(default, Mapping):
+        default = {name: part for name, part in default.items() if part is not None}
+    default = known.get(key) if default is None else default
+    return "none" if default in (None, {}, []) else f"`{json.dumps(default)}`"
+
+
+def _budget() -> dict[str, Any]:
+    """The defaults of a budget, which the configuration leaves to `parallax.case`."""
+    from parallax.case import Budget
+
+    return {field.name: field.default for field in fields(Budget) if field.default is not MISSING}
 
 
 def _type(value: Mapping[str, Any]) -> str:
@@ -109,7 +129,9 @@ def _type(value: Mapping[str, Any]) -> str:
         inner = value.get("items") or next(iter(value.get("prefixItems", ())), {})
         return f"list of {_type(inner)}"
     if value.get("type") == "object":
-        inner = value.get("additionalProperties")
+        inner = value.get("additionalProperties") or next(
+            iter(value.get("patternProperties", {}).values()), None
+        )
         return f"name to {_type(inner)}" if isinstance(inner, Mapping) and inner else "block"
     return " ".join([value.get("type", "any value"), *_bounds(value)])
 
@@ -117,15 +139,18 @@ def _type(value: Mapping[str, Any]) -> str:
 def _bounds(value: Mapping[str, Any]) -> Iterator[str]:
     words = {
         "exclusiveMinimum": "above",
+        "gt": "above",
         "minimum": "from",
+        "ge": "from",
         "exclusiveMaximum": "below",
         "maximum": "to",
+        "le": "to",
         "pattern": "like",
     }
     for key, word in words.items():
         if key in value:
             bound = value[key]
-            yield f"{word} `{bound}`" if isinstance(bound, str) else f"{word} {bound:g}"
+            yield f"{word} `{bound}`" if isinstance(bound, str) else f"{word} {bound}"
 
 
 def plugins_page() -> str:

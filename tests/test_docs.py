@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import typer
 import yaml
+from doc_commands import ROOT, pages
 from doc_commands import blocks as fenced
 from typer.testing import CliRunner
 
@@ -143,3 +144,11 @@ def test_the_dataset_of_the_how_to_can_be_read(tmp_path):
     case = dataset.read(dataset.case_ids()[-1], tmp_path)
     assert set(case.images) == set(case.labels) == set(dataset.task.modality_names)
     assert all(np.unique(label.array).tolist() == [0, 1] for label in case.labels.values())
+
+
+def test_links_between_pages_lead_to_files():
+    for page in pages():
+        text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+        links = re.findall(r"\]\(([^)\s#]+)[^)\s]*\)", text)
+        gone = [link for link in links if ":" not in link and not (page.parent / link).exists()]
+        assert gone == [], page.relative_to(ROOT)
