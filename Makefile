@@ -14,7 +14,7 @@ CONFIG ?=
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: all test coverage mutate faults check smoke weekly discriminate fuzz clean
+.PHONY: all test coverage mutate faults check docs smoke weekly discriminate fuzz clean
 all: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS) -- all
 	@$(if $(ARGS),true,$(BIN)/python -m parallax.run.session $(or $(CONFIG),config/quick.yaml))
@@ -67,6 +67,10 @@ weekly: all
 	@$(BIN)/parallax diff $(FIRST) results/$(AGAIN)
 	@$(BIN)/python -m pytest -q -m weekly
 
+# The documentation, into site/; any warning ends it. The variable keeps the theme from advertising its successor.
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -88,4 +92,4 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -c "import os, time; print(round(time.time() - os.path.getmtime('.venv/pyvenv.cfg')))" > $(READY)
 
 clean:
-	rm -rf .venv .snakemake .mypy_cache .ruff_cache .pytest_cache .coverage* mutants build *.egg-info
+	rm -rf .venv site .snakemake .mypy_cache .ruff_cache .pytest_cache .coverage* mutants build *.egg-info

@@ -1,10 +1,14 @@
 """What the docs show works as it stands."""
 
+import ast
 import re
 from pathlib import Path
 
+import numpy as np
 import typer
 import yaml
+from doc_commands import ROOT, pages
+from doc_commands import blocks as fenced
 from typer.testing import CliRunner
 
 from parallax.cli import app
@@ -16,10 +20,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 def blocks(kind):
-    """Fenced blocks of docs/add-a-baseline.md: of a language, or (empty) what is typed and printed."""
-    text = (DOCS / "add-a-baseline.md").read_text(encoding="utf-8")
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    return [block for language, block in fenced if language == kind]
+    """Fenced blocks of docs/add-a-baseline.md: of a language, or (empty) what is printed."""
+    return [text for language, text in fenced(DOCS / "add-a-baseline.md") if language == kind]
 
 
 def changed_as_the_docs_say(text):
@@ -41,17 +43,17 @@ def tried(path, folder):
 
 
 def test_the_tutorial_prints_what_its_commands_print(tmp_path, monkeypatch):
-    typed = blocks("")
+    typed, printed = blocks("bash"), blocks("")
     (tmp_path / "baselines").mkdir()
     monkeypatch.chdir(tmp_path)
     command, *arguments = typed[0].split()
     result = CliRunner().invoke(app, arguments)
     assert command == "parallax"
-    assert result.stdout == typed[1]
+    assert result.stdout == printed[0]
     path = tmp_path / "baselines" / "my_baseline.py"
     text = changed_as_the_docs_say(path.read_text())
     path.write_text(text)
-    slip, own = (rows_of(block) for block in typed if "what was found" in block)
+    slip, own = (rows_of(block) for block in printed if "what was found" in block)
     assert tried(path, tmp_path / "own") == {key: value for key, value in own.items() if key != "phantom run"}
     rows = "            rows = known[:, k].nonzero()[:, 0]\n"
     assert rows in text
@@ -103,3 +105,50 @@ def test_every_download_has_a_section_with_a_configuration_that_its_adapter_take
         for protocol in dataset.protocols:
             assert f"`{protocol}`" in text
             load_dataset(name, {"root": tmp_path, "protocol": protocol}).task  # noqa: B018  (it must not raise)
+
+
+def messages():
+    """Texts that the product can say, with … for what is filled in."""
+    root = DOCS.parent
+    files = [path for name in ("parallax", "datasets", "workflow") for path in (root / name).rglob("*.py")]
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(v.value) if isinstance(v, ast.Constant) else "…" for v in node.values]
+                yield re.sub("…+", "…", "".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+    for said in re.findall(r'echo "([^"]*)"', (root / "Makefile").read_text(encoding="utf-8")):
+        yield re.sub(r"\$\$\(.*?\)\.?.*", "…", said)
+
+
+def test_every_message_of_the_troubleshooting_page_is_said_by_the_product():
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    assert len(quoted) > 30
+    assert len(set(quoted)) == len(quoted)
+    said = set(messages())
+    assert [line for line in quoted if line.strip("`") not in said] == []
+
+
+def test_the_dataset_of_the_how_to_can_be_read(tmp_path):
+    page = fenced(DOCS / "add-a-dataset.md")
+    (tmp_path / "datasets").mkdir()
+    source = next(text for language, text in page if language == "python")
+    (tmp_path / "datasets" / "boxes.py").write_text(source)
+    config = yaml.safe_load(next(text for language, text in page if language == "yaml"))
+    dataset = load_dataset("boxes", config["datasets"]["boxes"]["options"], root=tmp_path)
+    dataset.check()
+    split = config["datasets"]["boxes"]["split"]
+    assert len(dataset.case_ids()) == split["train"] + split["test"]
+    case = dataset.read(dataset.case_ids()[-1], tmp_path)
+    assert set(case.images) == set(case.labels) == set(dataset.task.modality_names)
+    assert all(np.unique(label.array).tolist() == [0, 1] for label in case.labels.values())
+
+
+def test_links_between_pages_lead_to_files():
+    for page in pages():
+        text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+        links = re.findall(r"\]\(([^)\s#]+)[^)\s]*\)", text)
+        gone = [link for link in links if ":" not in link and not (page.parent / link).exists()]
+        assert gone == [], page.relative_to(ROOT)

@@ -13,13 +13,14 @@ CONDA_ONLY = {"python", "git", "make", "pip"}
 
 
 def _split(requirement: str) -> tuple[str, str]:
-    name, bound = re.fullmatch(r"([A-Za-z0-9_.-]+)(.*)", requirement).groups()
+    name, bound = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:\[\w+\])?(.*)", requirement).groups()
     return CONDA_NAMES.get(name, name).lower(), bound
 
 
 def _wanted() -> dict[str, str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return dict(_split(r) for r in project["dependencies"] + project["optional-dependencies"]["dev"])
+    extras = project["optional-dependencies"]
+    return dict(_split(r) for r in project["dependencies"] + extras["dev"] + extras["docs"])
 
 
 def test_environment_yml_lists_the_same_dependencies():

@@ -40,10 +40,32 @@ RUN_KEYS = (
 class Row:
     """One value: case x modality x structure x metric of one run. Field order is the column order.
 
-    `label_fraction` lies in (0, 1]; `annotation` is `full` where nothing is left out; `available` joins the
-    modalities given at test time with `+`; `shift_mm` is the realised RMS displacement of the case.
-    `reason` says why a row has no value; `tolerance_mm` is that of the NSD, and NaN for any other metric.
     In a skipped row an empty text or a NaN label fraction stands for "all of them".
+
+    Attributes:
+        dataset: name in the configuration.
+        case: id of the test case.
+        modality: the modality whose label map is scored, on its own grid.
+        structure: name of the structure.
+        pairing: pairing level of the dataset: registered, same_subject or unpaired.
+        misalignment: name of the level; `aligned` moves nothing.
+        shift_mm: realised RMS displacement of the case over its structures.
+        rotation_deg: rotation of the moved modality: length of the rotation vector.
+        label_fraction: share of the training cases that are labelled, in (0, 1].
+        label_draw: number of the draw of labelled cases.
+        annotation: how the labelled cases are annotated; `full` where nothing is left out.
+        available: modalities given at test time, joined with `+`.
+        pretraining: `none`, or the external weights and the data that they saw.
+        method: name of the method.
+        preset: its preset.
+        adapter: how it answers per modality: native, heads or broadcast.
+        seed: seed of the training.
+        checkpoint_rule: which checkpoint was scored.
+        metric: name of the metric, with its unit.
+        value: the value; NaN where the status has none.
+        tolerance_mm: tolerance of the NSD; NaN for any other metric.
+        status: whether there is a value, and if not, why.
+        reason: why a row has no value, in words.
     """
 
     dataset: str

@@ -21,6 +21,10 @@ from parallax.run.source import source_hash
 container: "docker://python:3.11-slim"
 
 
+# What `snakemake --report` shows: captions in workflow/report/, results where rules say `report(...)`.
+report: "../report/workflow.rst"
+
+
 try:
     SETUP = make_setup(
         config, Path(workflow.configfiles[-1]) if workflow.configfiles else None

@@ -23,7 +23,13 @@ rule tables:
         costs=f"{ROOT}/costs.csv",
         controls=f"{ROOT}/controls.json",
     output:
-        directory(f"{ROOT}/tables"),
+        report(
+            directory(f"{ROOT}/tables"),
+            patterns=["{table}.csv"],
+            labels={"table": "{table}"},
+            category="Tables",
+            caption="../report/table.rst",
+        ),
     log:
         f"{ROOT}/logs/tables.log",
     benchmark:
@@ -44,7 +50,13 @@ rule figures:
         costs=f"{ROOT}/costs.csv",
         controls=f"{ROOT}/controls.json",
     output:
-        directory(f"{ROOT}/figures"),
+        report(
+            directory(f"{ROOT}/figures"),
+            patterns=["{figure}.png"],
+            labels={"figure": "{figure}"},
+            category="Figures",
+            caption="../report/figure.rst",
+        ),
     log:
         f"{ROOT}/logs/figures.log",
     benchmark:
@@ -62,7 +74,12 @@ rule report:
         f"{ROOT}/tables",
         f"{ROOT}/figures",
     output:
-        f"{ROOT}/report/index.html",
+        report(
+            f"{ROOT}/report/index.html",
+            labels={"page": "report"},
+            category="Report",
+            caption="../report/page.rst",
+        ),
     log:
         f"{ROOT}/logs/report.log",
     benchmark:
