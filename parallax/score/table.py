@@ -131,8 +131,8 @@ def check_row(row: Row) -> Row:
 def write_rows(rows: Iterable[Row], path: Path) -> None:
     """Write checked rows as CSV (floats round-trip; NaN is an empty cell), all of it or nothing."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        kinds = (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
-        plain, quoted = (csv.writer(stream, lineterminator="\n", quoting=kind) for kind in kinds)
+        plain = csv.writer(stream, lineterminator="\n")
+        quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         plain.writerow(COLUMNS)
         for row in rows:
             cells = [_cell(value) for value in astuple(check_row(row))]
