@@ -22,7 +22,7 @@ all: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest -n $(CORES) -q $(ARGS)
 
-# Every fault of docs/reliability.md, done for real; half an hour on two cores.
+# Every fault of docs/reliability.md, done for real; 20 minutes on two busy cores.
 faults: $(READY)
 	@$(BIN)/python -m pytest -q -m "faults or not faults" $(ARGS) tests/faults
 
