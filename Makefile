@@ -36,7 +36,7 @@ mutate: $(READY)
 	@$(BIN)/python -m mutmut run --max-children $(CORES) $(foreach name,$(MUTANTS),'$(name)')
 	@$(BIN)/python studies/strength.py mutation
 
-# Every fault of docs/reliability.md, done for real; half an hour on two cores.
+# Every fault of docs/reliability.md, done for real; 20 minutes on two busy cores.
 faults: $(READY)
 	@$(BIN)/python -m pytest -q -m "faults or not faults" $(ARGS) tests/faults
 
