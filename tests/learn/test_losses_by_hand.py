@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from parallax.case import IGNORE
-from parallax.learn.consistency import soft_agreement, squared_dice_ce, unsupervised_weights
+from parallax.learn.consistency import (
+    prediction_agreement,
+    soft_agreement,
+    squared_dice_ce,
+    unsupervised_weights,
+)
 from parallax.learn.loss_forms import (
     dice_cmdfl,
     dice_mcnet,
@@ -116,6 +121,15 @@ def test_two_maps_agree_on_what_neither_shows():
     assert soft_agreement(half, half / 2, 1.0).item() == pytest.approx(
         (4 * 0.25 + 1) / (4 * (0.25 + 1 / 16) + 1)
     )
+
+
+def test_a_prediction_gains_nothing_by_being_empty():
+    """Where one shows half a class and the other nothing, agreement is 1e-6 / (4 * 0.25 + 1e-6)."""
+    half, nothing = torch.full((1, 1, 4), 0.5, dtype=torch.float64), torch.zeros(1, 1, 4, dtype=torch.float64)
+    found = prediction_agreement(half, nothing, form="plus_similarity", on="raw_logits_all").item()
+    assert found == pytest.approx(1e-6, rel=1e-3)
+    apart = prediction_agreement(half, nothing, form="one_minus_soft_dice", on="raw_logits_all").item()
+    assert apart == pytest.approx(1 - 1e-6, abs=2e-7)
 
 
 def test_weights_of_the_unsupervised_terms():

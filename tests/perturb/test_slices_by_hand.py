@@ -111,7 +111,7 @@ def test_only_cases_with_both_modalities_swap_and_two_are_enough():
     pair = {"a": held(("CT", "MR")), "b": held(("CT", "MR"))}
     assert donors(pair) == donors(pair, 0.1) == {"a": "b", "b": "a"}
     assert donors({"a": pair["a"]}) == donors(pair, 0.0) == {}
-    others = {"c": held(("MR",)), "d": held(("CT", "PET")), "e": held(("CT",))}
+    others = {"c": held(("MR",)), "d": held(("MR",)), "e": held(("CT", "PET")), "f": held(("CT", "PET"))}
     assert donors(pair | others) == {"a": "b", "b": "a"}
 
 
