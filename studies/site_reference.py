@@ -103,7 +103,7 @@ def keys_page(schema: Mapping[str, Any]) -> str:
 def _wanted(key: str, value: Mapping[str, Any], needed: Sequence[str], known: Mapping[str, Any]) -> str:
     if key in needed:
         return "needed"
-    default = value.get("default", known.get(key))
+    default = value.get("default")
     if isinstance(default, Mapping):
         default = {name: part for name, part in default.items() if part is not None}
     default = known.get(key) if default is None else default

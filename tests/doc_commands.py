@@ -100,12 +100,13 @@ def commands(text: str, page: str) -> Iterator[Command]:
 
 
 def all_commands() -> list[Command]:
-    """Every command of every page."""
-    return [
+    """Every command of every page once, as a shown one where it is shown anywhere."""
+    found = [
         command
         for path in pages()
         for command in commands(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())
     ]
+    return list({command.text: command for command in sorted(found, key=lambda c: c.shown)}.values())
 
 
 def untagged(path: Path) -> list[str]:

@@ -80,9 +80,9 @@ MANIFEST = {
 
 
 def test_every_command_is_known_and_well_formed():
-    distinct = {command.text: command for command in all_commands()}
-    assert len(distinct) > 100
-    assert [f"{c.page}: {c.text}: {wrong}" for c in distinct.values() if (wrong := fault(c))] == []
+    found = all_commands()
+    assert len(found) > 100
+    assert [f"{c.page}: {c.text}: {wrong}" for c in found if (wrong := fault(c))] == []
 
 
 def test_blocks_of_commands_say_that_they_are():
@@ -194,10 +194,10 @@ def run(command, desk, monkeypatch):
 
 
 def runnable(program):
-    """Distinct commands of a program that a test can run: no patterns, no mere mention of a name."""
-    distinct = {command.text: command for command in all_commands() if not reason_not_here(command)}
-    some = [c for c in distinct.values() if c.words[0] == program and not c.pattern]
-    return [c for c in some if c.shown or len(c.words) > 2 or c.text == "parallax list"]
+    """Commands of a program that a test can run: no patterns, and of `parallax` no mere mention of a name."""
+    some = [c for c in all_commands() if c.words[0] == program and not c.pattern and not reason_not_here(c)]
+    whole = [c for c in some if c.shown or len(c.words) > 2 or c.text == "parallax list"]
+    return whole if program == "parallax" else some
 
 
 def test_commands_of_parallax_do_what_they_say(desk, monkeypatch, capsys):
@@ -261,6 +261,14 @@ def test_commands_of_snakemake_plan_a_run(tmp_path, text):
     assert "Traceback" not in said
     wants_scans = "data=/path/to/scans" in words
     assert (done.returncode != 0, "/path/to/scans" in done.stderr) == (wants_scans, wants_scans), said
+
+
+@pytest.mark.weekly
+@pytest.mark.parametrize("text", sorted(c.text for c in runnable("make")))
+def test_make_knows_what_to_do(text):
+    words = ["make", "-n", "-C", str(ROOT), *Command("", text, True).words[1:]]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.weekly

@@ -75,6 +75,8 @@ def test_snakemake_reports_a_finished_run(tmp_path):
     config = ["--configfile", str(tmp_path / "tiny.yaml")]
     done = _snakemake(tmp_path, *config, "--", "all")
     assert done.returncode == 0, done.stdout + done.stderr
+    verify = [sys.executable, "-m", "parallax.run.verify", str(tmp_path / "results" / "tiny")]
+    assert subprocess.run(verify, cwd=ROOT, check=False).returncode == 0
     done = _snakemake(tmp_path, *config, "--report", str(tmp_path / "report.zip"), "--", "all")
     assert done.returncode == 0, done.stdout + done.stderr
     with zipfile.ZipFile(tmp_path / "report.zip") as archive:
