@@ -30,8 +30,8 @@ CONFIG_FILES = ("config/quick.yaml", "config/smoke.yaml", "config/few-labels.yam
 SETTINGS = "methods=cmc,supervised\ndatasets={phantom_heart: {split: {train: 4, test: 2}}}\nrun=other"
 HEADERS = (
     "NDims = ", "DimSize = ", "ElementSpacing = ", "TransformMatrix = ", "Offset = ",
-    "ElementType = MET_FLOAT", "ElementDataFile = LOCAL", "CompressedData = True", "NRRD0004", "dimension: ", "sizes: ",
-    "kinds: ", "space directions: ", "space origin: ", "encoding: gzip", "endian: big", "type: float",
+    "ElementType = MET_FLOAT", "ElementDataFile = LOCAL", "CompressedData = True", "NRRD0004",
+    "dimension: ", "sizes: ", "kinds: ", "space directions: ", "space origin: ", "encoding: gzip", "endian: big", "type: float",
     "nan", "inf", "1e300",
 )  # fmt: skip
 
