@@ -131,6 +131,11 @@ META = {
     "meta-spacing-nan": ("NaN as spacing", {"spacing": "nan 2 3"}, 240, ""),
     "meta-singular": ("a direction of zeros", {"matrix": "0 0 0 0 1 0 0 0 1"}, 240, ""),
     "meta-two-axes": ("a 2-D image", {"dims": 2, "matrix": "1 0 0 1", "size": "6 5"}, 240, ""),
+    "meta-two-axes-channels": (
+        "a 2-D image of four values a pixel",
+        {"dims": 2, "matrix": "1 0 0 1", "size": "6 5", "more": "ElementNumberOfChannels = 4\n"}, 240,
+        "three-dimensional",
+    ),
     "meta-channels": ("three values a voxel", {"more": "ElementNumberOfChannels = 3\n"}, 720, ""),
     "meta-unknown-type": ("a type that nobody defined", {"kind": "MET_NONE_SUCH"}, 240, ""),
     "meta-outside": ("voxels in a file above the folder", {"file": "../secret.raw"}, 0, "lie elsewhere"),
