@@ -1,8 +1,8 @@
 """Every verdict on simulated runs whose truth was planted, and the file of claims itself."""
 
 import csv
-import re
 import math
+import re
 
 import pandas as pd
 import pytest
