@@ -14,7 +14,7 @@ CONFIG ?=
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-.PHONY: all test coverage mutate faults check docs smoke weekly discriminate fuzz clean
+.PHONY: all test coverage mutate faults check docs smoke weekly discriminate fuzz viewer clean
 all: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) $(if $(CONFIG),--configfile $(CONFIG)) $(ARGS) -- all
 	@$(if $(ARGS),true,$(BIN)/python -m parallax.run.session $(or $(CONFIG),config/quick.yaml))
@@ -89,7 +89,18 @@ $(READY): requirements.lock pyproject.toml
 		UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" uv pip install --quiet --python $(BIN)/python -r requirements.lock; \
 	else $(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.lock; fi
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(MAKE) --no-print-directory viewer
 	@$(BIN)/python -c "import os, time; print(round(time.time() - os.path.getmtime('.venv/pyvenv.cfg')))" > $(READY)
+
+# NiiVue, which the report's viewer of cases draws with, goes into the environment; without Node.js the report says how
+# to get it. The integrity of every package is in package-lock.json.
+VIEWER := .venv/share/parallax-viewer
+viewer:
+	@if command -v npm >/dev/null; then \
+		mkdir -p $(VIEWER) && cp parallax/report/viewer/package*.json $(VIEWER) && \
+		npm ci --prefix $(VIEWER) --silent --ignore-scripts --no-audit --no-fund --omit=optional || \
+			echo "NiiVue could not be installed: reports will have no viewer of cases. Try again: make viewer"; \
+	else echo "No npm: reports will have no viewer of cases. Install Node.js, then: make viewer"; fi
 
 clean:
 	rm -rf .venv site .snakemake .mypy_cache .ruff_cache .pytest_cache .coverage* mutants build *.egg-info

@@ -40,7 +40,7 @@ def real_data():
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two_modality_task():
     """CT and MR of one patient, two structures, 2 mm."""
     return Task(

@@ -25,18 +25,18 @@ def ball(shift=0):
     return ((radius <= 5).astype(np.uint8) + (radius <= 2)).astype(np.uint8)
 
 
-def write_test_part(folder: Path, task, cases=("a", "b")):
-    """Test part in which MR is moved by two voxels (4 mm)."""
+def write_test_part(folder: Path, task, cases=("a", "b"), moved=2):
+    """Test part in which MR is moved by voxels, two of them (4 mm) where nothing else is said."""
     for case in cases:
-        for modality, shift in (("CT", 0), ("MR", 2)):
+        for modality, shift in (("CT", 0), ("MR", moved)):
             image = Volume((100.0 * ball(shift)).astype(np.float32), AFFINE)
             write_volume(image, folder / "images" / f"{case}__{modality}.nii.gz")
             write_volume(Volume(ball(shift), AFFINE), folder / "labels" / f"{case}__{modality}.nii.gz")
     entry = {"modalities": ["CT", "MR"], "labelled": ["CT", "MR"]}
     described = {"task": task.to_json(), "cases": dict.fromkeys(cases, entry)}
     (folder / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
-    moved = {case: {"realised_rms_mm": 4.0, "rotation_deg": [3.0, 0.0, 4.0]} for case in cases}
-    (folder / "transforms.json").write_text(json.dumps(moved), encoding="utf-8")
+    transforms = {case: {"realised_rms_mm": 4.0, "rotation_deg": [3.0, 0.0, 4.0]} for case in cases}
+    (folder / "transforms.json").write_text(json.dumps(transforms), encoding="utf-8")
 
 
 def write_predictions(folder: Path, shifts, cases=("a", "b")):

@@ -32,7 +32,12 @@ _CODE = {
     "LICENSE": "Licence of the code",
     "CITATION.cff": "How to cite it",
 }
-_FORMATS = {".csv": "text/csv", ".json": "application/json", ".parquet": "application/vnd.apache.parquet"}
+_FORMATS = {
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".json": "application/json",
+    ".parquet": "application/vnd.apache.parquet",
+}
 _RESULTS = {
     "scores.csv": "One row per case, modality, structure and metric",
     "scores.parquet": "The same, typed",
@@ -40,7 +45,7 @@ _RESULTS = {
     "manifest.json": "Commit, versions, machine, seeds and digests of every input",
     "tables": "Tables of the run",
     "figures": "Figures of the run",
-    "report": "Report of the run (open index.html)",
+    "report/index.html": "Report of the run; its viewer of cases stays behind, since it holds images",
     "splits": "Cases of each part and of each label subset",
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from parallax.data.splits import make_split, patients_of, split_rng
 from parallax.errors import ConfigError
+from parallax.perturb.annotation import FULL
 
 
 def draw_order(
@@ -55,10 +56,14 @@ def subset(order: Sequence[str], fraction: float) -> tuple[str, ...]:
     return tuple(order[:count])
 
 
-def labels_name(fraction: float, draw: int) -> str:
-    """`f010-d0` for 10 %, draw 0; tenths of a percent are written out (`f002p5-d0`)."""
+def labels_name(fraction: float, draw: int, annotation: str = FULL) -> str:
+    """`f010-d0` for 10 %, draw 0; tenths of a percent are written out (`f002p5-d0`).
+
+    `f010-d0-ct_only` where not all of it is annotated.
+    """
     percent = f"{fraction * 100:05.1f}".replace(".0", "").replace(".", "p")
-    return f"f{percent.zfill(3)}-d{draw}"
+    name = f"f{percent.zfill(3)}-d{draw}"
+    return name if annotation == FULL else f"{name}-{annotation}"
 
 
 def label_subsets(

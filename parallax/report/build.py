@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from parallax.data.files import write_text
 from parallax.data.repairs import count_repairs
+from parallax.report.page import asset, policy, template
 from parallax.report.run_facts import facts_table
-from parallax.report.sorting import sort_keys
 from parallax.report.write import TableInputs, Tables, build
 from parallax.score.metrics import EMPTY_RULE_TEXT
-from parallax.tables.layout import Table, common_notes, run_notes
+from parallax.tables.layout import Table, common_notes, label, run_notes
 from parallax.tables.summary import CONDITION
 
 
@@ -61,27 +62,20 @@ def build_report(
         manifest: default `manifest.json` of the run.
         claims: claims.yaml; None leaves claims out.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
     values = _read_json(manifest or run_dir / "manifest.json")
     config: Mapping[str, Any] = values.get("config") or {}
     tables = build(_inputs(run_dir, config, published, claims))
     pictures = read_pictures(run_dir / "figures")
+    viewer = (run_dir / "report" / "viewer" / "index.html").is_file()  # a merged run has none
     shared, overview = common_notes(tables.overview)
     presets_notes, presets = common_notes(tables.presets)
-    environment = Environment(
-        loader=PackageLoader("parallax.report"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["sort_keys"] = sort_keys
-    script = _beside("report.js")
-    return environment.get_template("report.html.j2").render(
-        style=_beside("style.css"),
+    script = asset("report.js")
+    return template("report.html.j2").render(
+        style=asset("style.css"),
         script=script,
-        policy=_policy(script),
+        policy=policy(script),
+        viewer=viewer,
+        cases=case_links(tables) if viewer else {},
         library=_library(),
         title=str(config.get("title") or config.get("run") or run_dir.name),
         run=str(config.get("run") or run_dir.name),
@@ -160,6 +154,18 @@ def _sections(tables: Tables, pictures: list[Picture]) -> list[Section]:
     return sections
 
 
+def case_links(tables: Tables) -> dict[tuple[str, str], str]:
+    """By dataset and name of a method, the fragment that opens the viewer at its worst case."""
+    lines = [line for line in tables.lines if line.method not in tables.context.controls]
+    return {
+        (line.dataset, label(line, tables.context)): urlencode(
+            {"dataset": line.dataset, "first": f"{line.method}:{line.preset}"}
+        )
+        for line in lines
+        if math.isfinite(line.dice_mean)
+    }
+
+
 def _facts(tables: Tables) -> list[tuple[str, str]]:
     """The run in a few words and numbers."""
     lines = tables.lines
@@ -188,19 +194,6 @@ def _repair_table(run_dir: Path) -> Table:
 
 def _plain(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _beside(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
-
-
-def _policy(script: str) -> str:
-    """What the page may load, as a browser enforces it: itself, and the script of the tables."""
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline';"
-        f" script-src 'sha256-{digest}' data:; base-uri 'none'; form-action 'none'"
-    )
 
 
 def _library() -> str:

@@ -31,8 +31,7 @@ class Run:
     @property
     def labels(self) -> str:
         """Name of what is labelled: `f010-d0` for 10 %, draw 0; `f010-d0-ct_only` where not all of it is."""
-        name = labels_name(self.label_fraction, self.label_draw)
-        return name if self.annotation == FULL else f"{name}-{self.annotation}"
+        return labels_name(self.label_fraction, self.label_draw, self.annotation)
 
     @property
     def path(self) -> str:

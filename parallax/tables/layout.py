@@ -31,7 +31,8 @@ _KIND = re.compile(r" \(((?:re-implementation|control)[^)]*)\)$")
 class Table:
     """A finished table: cells are text, `rules` are indices of rows above which a line is drawn.
 
-    `dataset` is empty where a table is about several; `text` says that its cells are sentences.
+    `dataset` and `condition` are empty where a table is about several; `text` says that its cells are
+    sentences.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Table:
     rules: tuple[int, ...] = ()
     dataset: str = ""
     text: bool = False
+    condition: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,9 +198,17 @@ def group_rules(lines: Sequence[Line], context: Context) -> tuple[int, ...]:
 def condition_label(line: Line) -> str:
     """Such as `10 % labels, shifted 4.2 mm`, or `10 % labels, aligned, ct_only` with an annotation."""
     shift = f" {number(line.shift_mm, 1)} mm" if line.shift_mm else ""
-    return with_annotation(
-        f"{percent(line.label_fraction)} labels, {line.misalignment}{shift}", line.annotation
-    )
+    return condition_name(line.label_fraction, f"{line.misalignment}{shift}", line.annotation)
+
+
+def condition_name(label_fraction: float, misalignment: str, annotation: str) -> str:
+    """Such as `10 % labels, shifted`: the same for every method at a condition."""
+    return with_annotation(f"{percent(label_fraction)} labels, {misalignment}", annotation)
+
+
+def condition_of(line: Line) -> str:
+    """The name of the condition of a line."""
+    return condition_name(line.label_fraction, line.misalignment, line.annotation)
 
 
 def with_annotation(text: str, annotation: str) -> str:

@@ -17,6 +17,7 @@ from parallax.tables.layout import (
     Table,
     can_rank,
     condition_label,
+    condition_of,
     contender,
     group_rules,
     in_order,
@@ -103,6 +104,7 @@ def _given(lines: list[Line], parts: list[Line], context: Context) -> list[Table
             (GIVEN_NOTE, note, *shared_notes(lines, context)),
             group_rules(ordered, context),
             lines[0].dataset,
+            condition=condition_of(lines[0]),
         )
 
     return [
@@ -193,6 +195,7 @@ def _main(lines: list[Line], costs: dict[tuple[Any, ...], dict[str, float]], con
         all_notes(lines, context),
         group_rules(ordered, context),
         lines[0].dataset,
+        condition=condition_of(lines[0]),
     )
 
 
@@ -231,8 +234,9 @@ def _full(lines: list[Line], parts: list[Line], context: Context) -> list[Table]
         ]
         where = f"{lines[0].dataset}: {condition_label(lines[0])}"
         notes, rules = (*note, *condition_notes(lines, context)), group_rules(ordered, context)
-        stem = _stem(f"full_{kind}", lines[0])
-        return Table(stem, f"{title}, {where}", header, tuple(rows), notes, rules, lines[0].dataset)
+        stem, condition = _stem(f"full_{kind}", lines[0]), condition_of(lines[0])
+        name = lines[0].dataset
+        return Table(stem, f"{title}, {where}", header, tuple(rows), notes, rules, name, condition=condition)
 
     tolerance_mm = nsd_tolerance(lines)
     nsd = [table("nsd", nsd_header(tolerance_mm), _nsd_cell, *nsd_notes(lines))] if tolerance_mm else []

@@ -19,6 +19,7 @@ from parallax.tables.layout import (
     Context,
     Table,
     condition_label,
+    condition_of,
     group_rules,
     in_order,
     label,
@@ -113,6 +114,7 @@ def _standing(ends: Ends, scores: pd.DataFrame, compared: Sequence[Comparisons],
         _standing_notes(ends, one, reference),
         group_rules(ordered, context),
         dataset,
+        condition=condition_of(ends.hardest[0]),
     )
 
 

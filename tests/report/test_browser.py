@@ -1,8 +1,7 @@
 """The page in a browser: nothing is fetched, nothing fails, tables sort and filter, axe finds nothing."""
 
-import shutil
-
 import pytest
+from browsing import axe_violations, watched
 from tidy import method_rows, toy_rows
 
 from parallax.data.files import write_json
@@ -12,10 +11,6 @@ from parallax.report.build import write_report
 from parallax.score.table import to_frame, write_parquet
 from parallax.tables.layout import Context
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"
-)
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 
 
@@ -36,31 +31,12 @@ def address(tmp_path_factory):
     return (run / "report" / "index.html").as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # no sandbox: CI runs as root in a container, and the page is our own
-        made = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
 @pytest.fixture
 def page(browser, address):
     """The page, opened; every complaint of the browser and every request fails the test."""
-    opened = browser.new_page(viewport={"width": 1440, "height": 900})
-    told, asked = [], []
-    opened.on("console", lambda message: told.append(message.text))
-    opened.on("pageerror", lambda error: told.append(str(error)))
-    opened.on("request", lambda request: asked.append(request.url))
-    opened.goto(address)
-    opened.wait_for_selector("html[data-ready=yes]")
-    opened.wait_for_selector("#holds table[data-live=yes]")
-    yield opened
-    opened.close()
-    assert told == []
+    with watched(browser, address, "html[data-ready=yes]") as (opened, asked):
+        opened.wait_for_selector("#holds table[data-live=yes]")
+        yield opened
     assert [url for url in asked if url != address and not url.startswith("data:")] == []
 
 
@@ -93,12 +69,8 @@ def test_names_are_text_after_sorting_too(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation(page, scheme):
-    from axe_playwright_python.sync_playwright import Axe
-
     page.emulate_media(color_scheme=scheme)
-    # beside what the browser's policy for the page allows: axe is put in by the test
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
+    assert axe_violations(page) == ""
 
 
 @pytest.mark.parametrize("width", [360, 1440])

@@ -9,6 +9,7 @@ from shlex import quote
 
 from parallax.errors import UserError, end_refused
 from parallax.plugin import plugin_root
+from parallax.report.viewer.niivue import find_niivue
 from parallax.run.costs import Estimator, read_cost_model
 from parallax.run.devices import begin_gpus
 from parallax.run.request import train_request

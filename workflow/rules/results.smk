@@ -68,11 +68,33 @@ rule figures:
         'python "$SCRIPTS"/figures.py --scores {input.scores} --run-dir $ROOT --notes {params.notes:q} --out {output} > {log} 2>&1'
 
 
+rule viewer:
+    input:
+        scores=f"{ROOT}/scores.parquet",
+        controls=f"{ROOT}/controls.json",
+    output:
+        directory(f"{ROOT}/report/viewer"),
+    log:
+        f"{ROOT}/logs/viewer.log",
+    benchmark:
+        f"{ROOT}/benchmarks/viewer.tsv"
+    params:
+        title=SETUP.config.title or SETUP.config.run,
+        notes=run_notes,
+        room=SETUP.config.viewer_mib,
+        niivue=str(find_niivue() or "none"),
+        code=code("viewer.py"),
+    shell:
+        'python "$SCRIPTS"/viewer.py --run-dir $ROOT --title {params.title:q} --notes {params.notes:q}'
+        " --room-mib {params.room} --out {output} > {log} 2>&1"
+
+
 rule report:
     input:
         f"{ROOT}/manifest.json",
         f"{ROOT}/tables",
         f"{ROOT}/figures",
+        f"{ROOT}/report/viewer",
     output:
         report(
             f"{ROOT}/report/index.html",
