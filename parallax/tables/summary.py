@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from parallax.score.runs import CEILING
-from parallax.score.stats.paired import RUN
-from parallax.score.stats.spread import Values, generator_for, mean_of_finite, spread
+from parallax.score.stats.spread import Values, generator_for, spread
+from parallax.tables.group import Group, group_of, mean_and_sd_over_cases
 
 #: What makes a condition, and what makes a row inside it.
 CONDITION = ("dataset", "misalignment", "label_fraction", "annotation")
@@ -132,15 +132,6 @@ def failures(table: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby(columns, sort=True).size().rename("values").reset_index()
 
 
-def case_values(rows: pd.DataFrame, metric: str) -> Values:
-    """Values [cases, runs] of one method at one condition: means over modalities and structures."""
-    chosen = rows[rows["metric"] == metric]
-    pivot = chosen.pivot_table(
-        index="case", columns=list(RUN), values="value", aggfunc="mean", dropna=False, sort=True
-    )
-    return pivot.to_numpy(dtype=np.float64)
-
-
 def conditions(table: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
     """Conditions with their rows: by dataset, most labels first, then least shift first."""
     return _grouped(with_all_modalities(table[table["status"] != "skipped"]))
@@ -168,71 +159,53 @@ def _line(rows: pd.DataFrame, contender: tuple[Hashable, ...], place: Mapping[st
     # what is ordinary does not count: the intervals of a run shall not depend on what else could vary
     rare = [str(v) for v in (values["annotation"], values["available"]) if v not in ("full", "")]
     key = [*(str(values[name]) for name in names), *rare]
-    dice = asdict(spread(case_values(rows, "dice"), generator_for(key)))
-    values |= {"cases": dice.pop("cases"), "cases_given": rows["case"].nunique()}
+    group = group_of(rows)
+    dice = asdict(spread(group.by_case("dice"), generator_for(key)))
+    values |= {"cases": dice.pop("cases"), "cases_given": group.cases}
     values |= {f"dice_{name}": value for name, value in dice.items()}
-    values |= {"ceiling_mean": _mean(rows.loc[rows["metric"] == CEILING, "value"])}
-    return Line(**values, **_nsd(rows), **_boundary(rows), **_counts(rows), **_outcome(rows))
+    nsd_mean, nsd_sd_cases = mean_and_sd_over_cases(group.by_case("nsd"))
+    values |= {"nsd_mean": nsd_mean, "nsd_sd_cases": nsd_sd_cases, "nsd_tolerance_mm": group.tolerances()}
+    values |= {"ceiling_mean": _mean(group.values(CEILING))}
+    return Line(**values, **_boundary(group), **_counts(group), **_outcome(group))
 
 
-def _outcome(rows: pd.DataFrame) -> dict[str, Any]:
+def _outcome(group: Group) -> dict[str, Any]:
     """How many runs there are, how many of them gave nothing at all, and why."""
-    rows = rows[rows["metric"] != CEILING]
-    failed = rows["status"] == "failed"
-    lost = failed.groupby([rows[name] for name in RUN]).all()
+    own = group.metric != CEILING
+    failed = group.status == "failed"
+    runs, whole = set(group.run[own].tolist()), set(group.run[own & ~failed].tolist())
     return {
-        "runs": len(lost),
-        "runs_failed": int(lost.sum()),
-        "status": "failed" if bool(lost.all()) else "ok",
-        "reason": " / ".join(sorted(set(rows.loc[failed, "reason"]))),
+        "runs": len(runs),
+        "runs_failed": len(runs - whole),
+        "status": "ok" if whole else "failed",
+        "reason": " / ".join(sorted(set(group.reason[own & failed]))),
     }
 
 
-def _nsd(rows: pd.DataFrame) -> dict[str, Any]:
-    """Mean and SD over cases, as those of the Dice, and the tolerances."""
-    values = case_values(rows, "nsd")
-    kept = values[np.isfinite(values).any(axis=1)]
-    per_case = mean_of_finite(kept, axis=1)
+def _boundary(group: Group) -> dict[str, float]:
+    hd95, found, assd = (
+        group.values("hd95_mm"),
+        group.values("hd95_mm", ["ok"]),
+        group.values("assd_mm", ["ok"]),
+    )
     return {
-        "nsd_mean": float(per_case.mean()) if len(kept) else math.nan,
-        "nsd_sd_cases": float(np.std(per_case, ddof=1)) if len(kept) > 1 else math.nan,
-        "nsd_tolerance_mm": _tolerances(rows[rows["metric"] == "nsd"]),
-    }
-
-
-def _tolerances(rows: pd.DataFrame) -> str:
-    structures = {
-        f"{tolerance:g}": sorted(set(own["structure"]))
-        for tolerance, own in rows.groupby("tolerance_mm", sort=True)
-    }
-    if len(structures) == 1:
-        return next(iter(structures))
-    return ", ".join(f"{tolerance} ({', '.join(names)})" for tolerance, names in structures.items())
-
-
-def _boundary(rows: pd.DataFrame) -> dict[str, Any]:
-    hd95 = rows[(rows["metric"] == "hd95_mm") & rows["value"].notna()]
-    found = hd95.loc[hd95["status"] == "ok", "value"]
-    assd = rows.loc[(rows["metric"] == "assd_mm") & (rows["status"] == "ok"), "value"]
-    return {
-        "hd95_median_mm": float(hd95["value"].median()) if len(hd95) else math.nan,
+        "hd95_median_mm": float(np.median(hd95)) if len(hd95) else math.nan,
         "hd95_found_mean_mm": _mean(found),
-        "hd95_found_sd_mm": float(found.std(ddof=1)) if len(found) > 1 else math.nan,
+        "hd95_found_sd_mm": float(np.std(found, ddof=1)) if len(found) > 1 else math.nan,
         "assd_found_mean_mm": _mean(assd),
     }
 
 
-def _mean(values: pd.Series[Any]) -> float:
-    return float(values.mean()) if values.notna().any() else math.nan
+def _mean(values: Values) -> float:
+    return float(values.mean()) if len(values) else math.nan
 
 
-def _counts(rows: pd.DataFrame) -> dict[str, Any]:
+def _counts(group: Group) -> dict[str, int]:
     """Numbers of values (case x modality x structure x run) by status."""
-    status = rows.loc[rows["metric"] == "dice", "status"]
+    status = group.status[group.metric == "dice"].tolist()
     names = ("missed", "false_positive", "both_empty", "failed")
-    return {name: int((status == name).sum()) for name in names} | {
-        "counted": int(status.isin(["ok", "missed", "false_positive"]).sum())
-    }
+    counted = sum(one in ("ok", "missed", "false_positive") for one in status)
+    return {name: status.count(name) for name in names} | {"counted": counted}
 
 
 def _skipped_lines(table: pd.DataFrame, condition: Any, rows: pd.DataFrame) -> Iterator[Line]:
