@@ -39,7 +39,8 @@ class Group:
         chosen = (self.metric == metric) & np.isfinite(self.value)
         if statuses is not None:
             chosen &= np.isin(self.status, list(statuses))
-        return self.value[chosen]
+        found: Values = self.value[chosen]
+        return found
 
     def by_case(self, metric: str) -> Values:
         """Values [cases, runs]: means over modalities and structures, NaN where there are none."""

@@ -182,7 +182,7 @@ def _outcome(group: Group) -> dict[str, Any]:
     }
 
 
-def _boundary(group: Group) -> dict[str, float]:
+def _boundary(group: Group) -> dict[str, Any]:
     hd95, found, assd = (
         group.values("hd95_mm"),
         group.values("hd95_mm", ["ok"]),
@@ -200,7 +200,7 @@ def _mean(values: Values) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def _counts(group: Group) -> dict[str, int]:
+def _counts(group: Group) -> dict[str, Any]:
     """Numbers of values (case x modality x structure x run) by status."""
     status = group.status[group.metric == "dice"].tolist()
     names = ("missed", "false_positive", "both_empty", "failed")

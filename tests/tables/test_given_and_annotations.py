@@ -11,9 +11,10 @@ from parallax.report.write import TableInputs, build, write_all
 from parallax.score.gather import gather
 from parallax.score.stats.spread import generator_for, spread
 from parallax.score.table import read_table, to_frame, write_parquet, write_rows
+from parallax.tables.group import group_of
 from parallax.tables.layout import Context
 from parallax.tables.per_condition import excluded_table, given_tables, main_tables, overview_tables
-from parallax.tables.summary import case_values, summarise, summarise_by_given, summarise_by_structure
+from parallax.tables.summary import summarise, summarise_by_given, summarise_by_structure
 
 CONTEXT = Context({})
 
@@ -97,7 +98,7 @@ def test_intervals_of_full_annotations_are_seeded_by_what_was_there_before_annot
     table = to_frame(row(case=f"c{i}", value=v) for i, v in enumerate(dice))
     (line,) = summarise(table)
     key = ["toy", "aligned", "1.0", "nnunet", "paper", "native", "none", "last", "", ""]
-    expected = spread(case_values(table, "dice"), generator_for(key))
+    expected = spread(group_of(table).by_case("dice"), generator_for(key))
     assert (line.dice_low, line.dice_high) == (expected.low, expected.high)
     (other,) = summarise(table.assign(annotation="noisy"))
     assert other.dice_mean == line.dice_mean
