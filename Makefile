@@ -92,15 +92,9 @@ $(READY): requirements.lock pyproject.toml
 	@$(MAKE) --no-print-directory viewer
 	@$(BIN)/python -c "import os, time; print(round(time.time() - os.path.getmtime('.venv/pyvenv.cfg')))" > $(READY)
 
-# NiiVue, which the report's viewer of cases draws with, goes into the environment; without Node.js the report says how
-# to get it. The integrity of every package is in package-lock.json.
-VIEWER := .venv/share/parallax-viewer
+# NiiVue, which the report's viewer of cases draws with, goes into the environment; a report without it says so.
 viewer:
-	@if command -v npm >/dev/null; then \
-		mkdir -p $(VIEWER) && cp parallax/report/viewer/package*.json $(VIEWER) && \
-		npm ci --prefix $(VIEWER) --silent --ignore-scripts --no-audit --no-fund --omit=optional || \
-			echo "NiiVue could not be installed: reports will have no viewer of cases. Try again: make viewer"; \
-	else echo "No npm: reports will have no viewer of cases. Install Node.js, then: make viewer"; fi
+	@$(BIN)/python -m parallax.report.viewer.niivue
 
 clean:
 	rm -rf .venv site .snakemake .mypy_cache .ruff_cache .pytest_cache .coverage* mutants build *.egg-info

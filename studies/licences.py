@@ -18,7 +18,9 @@ HEAD = """# Licences
 What `requirements.lock` pins, with the licence that each package states in its own metadata
 (`License-Expression`, else its classifiers, else the field `License`, else its licence file).
 Made by `python studies/licences.py`; a test compares names and versions with the lock file. Parallax is
-Apache-2.0. Nothing here is copied into Parallax: all of it is installed from its own source.
+Apache-2.0. Nothing here is copied into Parallax: all of it is installed from its own source. So is NiiVue
+(BSD-2-Clause) with its JavaScript packages, which `parallax/report/viewer/package-lock.json` pins by digest; its
+licence lies beside each viewer that a report has.
 
 | package | version | licence |
 | --- | --- | --- |

@@ -15,7 +15,7 @@ from parallax.plugin import plugin_root
 from parallax.report.viewer import build
 from parallax.report.viewer.build import Shelf, catalogue, write_viewer
 from parallax.report.viewer.cases import worst_first
-from parallax.report.viewer.niivue import FOLDER, find_niivue, pinned_version
+from parallax.report.viewer.niivue import FOLDER, find_niivue, install, pinned_version
 from parallax.report.viewer.volumes import MOST_VOXELS, cut_for, image_bytes, label_bytes, script
 from parallax.score.table import read_table, to_frame
 from parallax.tables.layout import Context
@@ -204,3 +204,19 @@ def test_packages_are_pinned_by_digest_and_name_no_host():
     assert wanted == {"@niivue/niivue": pinned_version()}
     assert all(entry["integrity"].startswith("sha512-") for name, entry in packages.items() if name)
     assert "resolved" not in LOCK.read_text()
+
+
+def test_a_machine_without_npm_or_network_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert "npm" in install(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text("#!/bin/sh\necho no network >&2; exit 1\n")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(npm.parent))
+    assert "no network" in install(tmp_path / "environment")
+    npm.write_text("#!/bin/sh\nexit 0\n")
+    assert install(tmp_path / "environment") == ""
+    copied = (tmp_path / "environment" / FOLDER / "package-lock.json").read_text(encoding="utf-8")
+    assert copied == LOCK.read_text(encoding="utf-8")
