@@ -145,7 +145,7 @@ class RunConfig(Strict):
     label_draws: Draws = 1
     budget: BudgetConfig
     limits: LimitsConfig = LimitsConfig()
-    viewer_mib: Annotated[Number, Field(ge=0)] = 48.0
+    viewer_mib: Annotated[Number, Field(ge=0, le=10_000)] = 48.0
     experiment: Experiment | None = None
 
     @model_validator(mode="after")

@@ -48,7 +48,7 @@ FULL = {
         "augment": False, "checkpoint_every_s": 60.0, "precision": "float32", "deterministic": True,
         "nnunet_steps": 1, "nnunet_spacing": 1.5,
     },
-    "limits": {"train_s": 60.0, "predict_s": 60.0, "memory_mib": 1024.0},
+    "limits": {"train_s": 60.0, "predict_s": 60.0, "memory_mib": 1024.0}, "viewer_mib": 48.0,
     "experiment": {
         "comparable_to": "none: made", "dataset": "phantom_heart", "modalities": {"CT": "CT"},
         "structures": ["myocardium"], "test_cases": 2, "notes": ["a note"],

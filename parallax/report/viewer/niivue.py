@@ -54,4 +54,4 @@ def _own(name: str) -> str:
 if __name__ == "__main__":
     missing = install()
     if missing:
-        print(f"Reports will have no viewer of cases: {missing}. Try again later: make viewer")
+        sys.stdout.write(f"Reports will have no viewer of cases: {missing}. Try again later: make viewer\n")
