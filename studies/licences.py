@@ -19,8 +19,8 @@ What `requirements.lock` pins, with the licence that each package states in its 
 (`License-Expression`, else its classifiers, else the field `License`, else its licence file).
 Made by `python studies/licences.py`; a test compares names and versions with the lock file. Parallax is
 Apache-2.0. Nothing here is copied into Parallax: all of it is installed from its own source. So is NiiVue
-(BSD-2-Clause) with its JavaScript packages: `parallax/report/viewer/package-lock.json` pins them by digest, and
-its licence lies beside each viewer that a report has.
+(BSD-2-Clause) with its JavaScript packages: `parallax/report/viewer/package-lock.json` pins them by digest.
+Its licence lies beside each viewer that a report has.
 
 | package | version | licence |
 | --- | --- | --- |
