@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#7A4FBF")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
 #: Controls whose Dice is 1 or 0 by construction: a line at the edge of the panel would say nothing.
-_TRIVIAL = ("oracle", "empty")
+_TRIVIAL = {"oracle": 1, "empty": 0}
 _CONTROL = "#9a9a9a"
 _CONTROL_STYLES = ("--", ":", "-.")
 
@@ -65,9 +65,11 @@ def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Fi
     import matplotlib.style
     from matplotlib.figure import Figure
 
-    lines = [line for line in lines if line.method not in _TRIVIAL] or list(lines)
+    given, lines = lines, [line for line in lines if line.method not in _TRIVIAL] or list(lines)
+    omitted = {line.method for line in given} - {line.method for line in lines}
     datasets = sorted({line.dataset for line in lines})
     styles, floor = line_styles(lines, context), _floor(lines, context)
+    below = []
     with matplotlib.style.context(style_file()):
         if not datasets:
             return _nothing(), "Nothing to draw: no method ran. The tables say why."
@@ -80,10 +82,11 @@ def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Fi
             low = [line for line in chosen if line.method in context.controls and line.dice_mean < floor]
             _draw_panel(panel, [line for line in chosen if line not in low], axis, styles, context)
             _name_what_lies_below(panel, low, context)
+            below += low
         panels[0][0].set_ylabel("Dice")
         panels[0][0].set_ylim(floor, 1.01)
         _legend(figure, panels[0], styles)
-    return figure, _caption(lines, axis, floor)
+    return figure, _caption(lines, axis) + _scale(floor, below) + _left_out(omitted, context)
 
 
 def _nothing() -> Figure:
@@ -264,7 +267,7 @@ def _legend(figure: Figure, panels: Sequence[Axes], styles: dict[tuple[str, ...]
     )  # fmt: skip
 
 
-def _caption(lines: Sequence[Line], axis: Axis, floor: float) -> str:
+def _caption(lines: Sequence[Line], axis: Axis) -> str:
     cases = most_cases(lines)
     what = "share of labelled training cases" if axis.name == BY_LABELS.name else "shift between modalities"
     bars = (
@@ -272,7 +275,15 @@ def _caption(lines: Sequence[Line], axis: Axis, floor: float) -> str:
         if cases < LEAST_CASES
         else f"95 % bootstrap interval of the mean over {cases} test cases"
     )
-    start = f" The Dice axis starts at {floor:g}; controls below it are written out." if floor else ""
-    omitted = not any(line.method in _TRIVIAL for line in lines)
-    trivial = " The controls oracle (1) and empty (0) are left out." if omitted else ""
-    return f"Dice against {what}. Points: mean over cases, drawn side by side; bars: {bars}.{start}{trivial}"
+    return f"Dice against {what}. Points: mean over cases, drawn side by side; bars: {bars}."
+
+
+def _scale(floor: float, below: Sequence[Line]) -> str:
+    if not floor:
+        return ""
+    return f" The Dice axis starts at {floor:g}{'; controls below it are written out' if below else ''}."
+
+
+def _left_out(methods: Collection[str], context: Context) -> str:
+    names = [f"{context.title(method)} ({_TRIVIAL[method]})" for method in sorted(methods)]
+    return f" Left out: {' and '.join(names)}." if names else ""

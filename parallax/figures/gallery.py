@@ -18,7 +18,7 @@ from parallax.figures.costs import draw_costs, has_costs
 from parallax.figures.curves import BY_LABELS, BY_SHIFT, save_figure
 from parallax.figures.differences import draw_differences
 from parallax.figures.given import draw_given
-from parallax.figures.multiples import draw_by
+from parallax.figures.multiples import draw_by, has_curve
 from parallax.figures.panels import draw_case
 from parallax.tables.comparisons import Comparisons, compare
 from parallax.tables.layout import Context
@@ -49,13 +49,16 @@ class Gallery:
     def only(self, methods: Collection[str], datasets: Collection[str]) -> Gallery:
         """The same with some methods (`NAME` or `NAME:PRESET`) and datasets; empty: all of them.
 
+        A name alone is the preset `paper`, as in the configuration of a run.
+
         Raises:
             ConfigError: a name is not in the scores.
         """
         pairs = self.table["method"] + ":" + self.table["preset"]
         _check(methods, {*self.table["method"], *pairs}, "methods")
+        wanted = {name if ":" in name else f"{name}:paper" for name in methods}
         _check(datasets, set(self.table["dataset"]), "datasets")
-        kept = self.table["method"].isin(methods) | pairs.isin(methods) | (not methods)
+        kept = pairs.isin(wanted) | (not methods)
         kept &= self.table["dataset"].isin(datasets) | (not datasets)
         return Gallery(self.run_dir, self.table[kept], self.context)
 
@@ -63,7 +66,8 @@ class Gallery:
     def names(self) -> list[str]:
         """Names of the figures that the scores allow, in the order of the report."""
         compared = {one.condition[0] for one in self._compared if any(math.isfinite(r.low) for r in one.rows)}
-        names = [*_AXES, *([_COSTS] if has_costs(self._lines, self._costs) else [])]
+        names = [name for name, axis in _AXES.items() if has_curve(self._lines, axis)]
+        names += [_COSTS] if has_costs(self._lines, self._costs) else []
         for dataset, lines in self._by_dataset.items():
             names += [f"{_DIFFERENCES}{dataset}"] if dataset in compared else []
             names += [f"{_GIVEN}{dataset}"] if self._given(dataset) else []

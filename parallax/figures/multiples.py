@@ -24,16 +24,24 @@ _LONGEST = 24  # characters of a name in a line
 
 def draw_by(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Figure, str]:
     """Dice along an axis, with its caption: one panel per dataset, or one per method where these are many."""
-    groups = [
+    groups = [(dataset, fixed, _moving(own, context)) for dataset, fixed, own in _curves(lines, axis)]
+    if all(len({contender(line) for line in own}) <= _MOST_IN_ONE_PANEL for _, _, own in groups):
+        return draw_curves(lines, axis, context)
+    return _multiples(groups, axis, context)
+
+
+def has_curve(lines: Sequence[Line], axis: Axis) -> bool:
+    """Whether any dataset was run at two places of an axis: a curve of one point says nothing."""
+    return bool(_curves(lines, axis))
+
+
+def _curves(lines: Sequence[Line], axis: Axis) -> list[tuple[str, str, list[Line]]]:
+    return [
         (dataset, fixed, own)
         for dataset in sorted({line.dataset for line in lines})
         for own, fixed in [series_of(lines, dataset, axis)]
         if len({axis.value(line) for line in own}) > 1
     ]
-    groups = [(dataset, fixed, _moving(own, context)) for dataset, fixed, own in groups]
-    if all(len({contender(line) for line in own}) <= _MOST_IN_ONE_PANEL for _, _, own in groups):
-        return draw_curves(lines, axis, context)
-    return _multiples(groups, axis, context)
 
 
 def _moving(lines: Sequence[Line], context: Context) -> list[Line]:

@@ -23,16 +23,23 @@ def test_names_are_those_of_what_can_be_drawn(tmp_path):
     assert "case_toy" not in gallery(toy_rows(6), tmp_path).names
     (tmp_path / "data" / "toy").mkdir(parents=True)
     names = gallery(toy_rows(6), tmp_path).names
-    assert names[:2] == ["dice_by_labels", "dice_by_shift"]
-    assert set(names[2:]) == {"differences_toy", "case_toy"}
+    assert names[0] == "dice_by_shift"
+    assert set(names[1:]) == {"differences_toy", "case_toy"}
+    fewer = gallery([*toy_rows(6), *method_rows("nnunet", 0.5, label_fraction=0.1)], tmp_path)
+    assert fewer.names[:2] == ["dice_by_labels", "dice_by_shift"]
     assert "differences_toy" not in gallery(method_rows("nnunet", 0.8), tmp_path).names
 
 
 def test_only_what_was_named_is_drawn(tmp_path):
-    narrowed = gallery(toy_rows(6), tmp_path).only(["alpha", "nnunet:paper"], ["toy"])
-    figure, _ = narrowed.draw("dice_by_labels")
+    rows = [*toy_rows(6), *method_rows("alpha", 0.6, cases=6, preset="released")]
+    narrowed = gallery(rows, tmp_path).only(["alpha", "nnunet:paper"], ["toy"])
+    figure, caption = narrowed.draw("dice_by_shift")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["nnunet", "alpha"]
+    assert "Left out" not in caption
+    assert "controls" not in caption
     assert set(narrowed.table["method"]) == {"alpha", "nnunet"}
+    other = gallery(rows, tmp_path).only(["alpha:released"], [])
+    assert set(other.table["preset"]) == {"released"}
 
 
 @pytest.mark.parametrize(("methods", "datasets", "name"), [(["alpa"], [], "alpa"), ([], ["toi"], "toi")])
