@@ -21,7 +21,8 @@ _LATEX = {
     "±": r"$\pm$", "×": r"$\times$", "·": r"\textperiodcentered{}", "–": "--", "−": "$-$", "≥": r"$\geq$",
 }  # fmt: skip
 #: Sizes of type by the most columns of prose that they fit into a line.
-_SIZES = ((5, r"\small"), (8, r"\scriptsize"), (99, r"\tiny"))
+_SIZES = ((5, r"\small"), (99, r"\scriptsize"))
+_MOST_UPRIGHT = 8  # columns of prose; more of them take a page on its side
 _WIDEST = 40  # characters; a column of longer cells takes more lines instead
 
 
@@ -32,7 +33,7 @@ def to_markdown(tables: Iterable[Table], title: str) -> str:
 
 def to_latex(tables: Iterable[Table]) -> str:
     """All tables as LaTeX: floats, and tables over pages where cells are sentences."""
-    return "% needs \\usepackage{array,booktabs,graphicx,longtable}\n\n" + "\n".join(
+    return "% needs \\usepackage{array,booktabs,graphicx,longtable,pdflscape}\n\n" + "\n".join(
         _latex(table) for table in tables
     )
 
@@ -108,7 +109,14 @@ def _latex(table: Table) -> str:
     lines = (
         _long(table, header, body, title + label) if table.text else _float(table, header, body, title, label)
     )
-    return "\n".join([*lines, notes, r"\end{table}" if not table.text else r"\par}", ""])
+    end = [r"\end{table}"] if not table.text else [r"\par}"]
+    end += [r"\end{landscape}"] if _is_wide(table) else []
+    return "\n".join([*lines, notes, *end, ""])
+
+
+def _is_wide(table: Table) -> bool:
+    """Whether it takes a page on its side."""
+    return table.text and len(table.header) > _MOST_UPRIGHT
 
 
 def _float(table: Table, header: Sequence[str], body: Sequence[str], title: str, label: str) -> list[str]:
@@ -133,7 +141,9 @@ def _long(table: Table, header: Sequence[str], body: Sequence[str], caption: str
         rf">{{\raggedright\arraybackslash}}p{{{share:.3f}\linewidth}}" for share in _shares(table)
     )
     size = next(size for most, size in _SIZES if len(table.header) <= most)
+    turn = [r"\begin{landscape}"] if _is_wide(table) else []
     return [
+        *turn,
         rf"{{{size}\setlength{{\tabcolsep}}{{0.008\linewidth}}",
         rf"\begin{{longtable}}{{{columns}}}",
         rf"{caption}\\",

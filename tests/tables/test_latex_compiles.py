@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 )
 DOCUMENT = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
-\usepackage{array,booktabs,graphicx,longtable}
+\usepackage{array,booktabs,graphicx,longtable,pdflscape}
 \begin{document}
 \input{TABLE}
 \end{document}
