@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from parallax.case import Grid, Volume
 from parallax.data.layouts import Values
-from parallax.data.reading import Loaded
+from parallax.data.reading import Loaded, Note
 from parallax.data.scans import ScanDataset, ScanFile
 from parallax.data.slices import load_png_stack, load_series, series_grid
 from parallax.errors import DataError
@@ -101,7 +101,7 @@ def _scans(folder: Path) -> list[ScanFile]:
     return found
 
 
-def _organ_greys(loaded: Loaded, *, ct: bool, values: Values) -> tuple[NDArray[Any], tuple[str, ...]]:
+def _organ_greys(loaded: Loaded, *, ct: bool, values: Values) -> tuple[NDArray[Any], tuple[Note, ...]]:
     array = loaded.volume.array
     held = set(np.unique(array).tolist()) - {0}
     result = array.copy()
@@ -120,4 +120,4 @@ def _organ_greys(loaded: Loaded, *, ct: bool, values: Values) -> tuple[NDArray[A
     ranges = {name: (grey, grey) for name, grey in _OLD_GREYS.items()} if old else _GREYS
     for name, (low, high) in ranges.items():
         result[(array >= low) & (array <= high)] = values.structures[name]
-    return result, ("greys 80, 160, 240, 255 of an older release",) if old else ()
+    return result, (Note("greys 80, 160, 240, 255 of an older release"),) if old else ()

@@ -169,6 +169,10 @@ class Folder(Dataset):
             given = {n: {"kind": "ct" if n.lower() == "ct" else "mr"} for n in names}
         if not isinstance(given, Mapping) or not given:
             raise _error("modalities", "name: {kind: ct or mr}", repr(given))
+        if len({str(name).lower() for name in given}) < len(
+            given
+        ):  # they name files, and a disk may take A for a
+            raise _error("modalities", "names that differ in more than case", ", ".join(map(str, given)))
         return tuple(_modality(str(name), values) for name, values in given.items())
 
     @cached_property
@@ -218,10 +222,11 @@ def _whole(values: Any) -> bool:
 
 def _modality(name: str, values: Any) -> Modality:
     known = isinstance(values, Mapping) and set(values) <= {"kind", "window_hu"}
-    if not known or values.get("kind") not in ("ct", "mr") or not re.fullmatch(r"[A-Za-z0-9.-]+", name):
-        raise _error(
-            f"modalities.{name}", "{kind: ct or mr, window_hu: [low, high]}, plain name", repr(values)
+    if not known or values.get("kind") not in ("ct", "mr") or not re.fullmatch(r"[A-Za-z0-9.-]{1,40}", name):
+        expected = (
+            "{kind: ct or mr, window_hu: [low, high]}, a name of at most 40 letters, digits, '.' and '-'"
         )
+        raise _error(f"modalities.{name}", expected, repr(values))
     window = _numbers(f"modalities.{name}.window_hu", values.get("window_hu", DEFAULT_WINDOW_HU))
     if len(window) != 2 or window[0] >= window[1]:
         raise _error(f"modalities.{name}.window_hu", "[low, high] in HU", repr(window))

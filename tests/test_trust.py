@@ -39,6 +39,26 @@ def test_the_rules_of_the_workflow_name_none_of_it_either():
     assert {path.name: words.findall(path.read_text()) for path in RULES} == {p.name: [] for p in RULES}
 
 
+#: Who may run a Python file by its path: the loader of named plug-ins, and a look at torch's version.
+RUNS_FILES = {"parallax/plugin.py", "parallax/run/devices.py"}
+
+
+def test_files_are_run_by_path_in_two_places_alone():
+    words = re.compile(r"\b(exec_module|load_module|import_module|run_path|run_module|SourceFileLoader)\b")
+    engine = [path for path in FILES if not path.is_relative_to(ROOT / "studies")]
+    found = {p.relative_to(ROOT).as_posix() for p in engine if words.search(p.read_text(encoding="utf-8"))}
+    assert found == RUNS_FILES
+
+
+def test_no_shipped_file_opens_an_archive():
+    imported = re.compile(
+        r"^\s*(?:import|from) (tarfile|zipfile|lzma|bz2)\b|\b(\w*unpack_archive)\b", re.MULTILINE
+    )
+    assert imported.search("    import tarfile")
+    assert imported.search("shutil.unpack_archive(path)")
+    assert [path.name for path in FILES if imported.search(path.read_text(encoding="utf-8"))] == []
+
+
 @pytest.mark.parametrize(
     "text",
     [

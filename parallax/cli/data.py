@@ -64,18 +64,20 @@ def score(
 
     In folders, a prediction has the file name of its truth.
     """
-    from parallax.score.compare import Wanted, extra_predictions, read_names, score_pair, write_scored
+    from parallax.score import compare
     from parallax.tables.render import print_tables
     from parallax.tables.scored_pair import comparison_table
 
-    wanted = Wanted(read_names(labels) if labels else None, tolerance_mm, legacy)
-    rows = score_pair(truth, prediction, wanted)
+    wanted = compare.Wanted(compare.read_names(labels) if labels else None, tolerance_mm, legacy)
+    rows = compare.score_pair(truth, prediction, wanted)
+    for line in compare.header_remarks(truth, prediction):
+        sys.stderr.write(f"Header: {line}\n")
     if csv:
-        write_scored(rows, csv)
+        compare.write_scored(rows, csv)
     if as_json:
         sys.stdout.write(json.dumps([_no_nan(row) for row in rows], indent=1) + "\n")
     else:
-        print_tables([comparison_table(rows, wanted, extra_predictions(truth, prediction))])
+        print_tables([comparison_table(rows, wanted, compare.extra_predictions(truth, prediction))])
 
 
 def _print_inspection(found: Inspection, structures: Iterable[str]) -> None:

@@ -48,9 +48,10 @@ def given_json(path: Path) -> Any:
 def given_yaml(path: Path) -> dict[str, Any]:
     """The mapping of a YAML file. Raises `ConfigError` where it is none, or says a key twice."""
     try:
-        text = _text(path)
-        _check_nodes(yaml.compose(text, Loader=yaml.SafeLoader))
-        values = yaml.safe_load(text)
+        loader = yaml.SafeLoader(_text(path))
+        root = loader.get_single_node()
+        _check_nodes(root)
+        values = None if root is None else loader.construct_document(root)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise _yaml_error(path, _named(error)) from error
     if not isinstance(values, dict):

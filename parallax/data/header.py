@@ -20,6 +20,7 @@ MOST_VOXELS = 1 << 29
 SPACING_MM = (1e-3, 1e3)
 
 _MOST_INFLATION = 1032  # deflate packs no better (zlib, Technical Details)
+_MOST_TURN_DEG = 45.0  # beyond it two axes do not mean the same side any more
 _LEAST_ANGLE = 1e-3  # volume of the parallelepiped of three unit axes; 0 where they lie in one plane
 _HEAD_BYTES = 1 << 16
 _HEADER_BYTES = (348, 540)  # of Analyze and NIfTI-1, of NIfTI-2
@@ -120,6 +121,46 @@ def check_codes(header: Any, path: Path, allow_no_codes: bool) -> None:
     unit = {1: "metres", 3: "micrometres"}.get(int(header.get("xyzt_units", 0)) & 7)
     if unit:
         raise placeless(path, "lengths in mm", f"xyzt_units that say {unit}")
+
+
+def forms_of(header: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Affines of sform and qform where a NIfTI header has both; NaN where the quaternion is no rotation."""
+    from nibabel.spatialimages import HeaderDataError
+
+    if not (int(header.get("sform_code", 0)) and int(header.get("qform_code", 0))):
+        return None
+    try:
+        qform = np.asarray(header.get_qform(), dtype=np.float64)
+    except (ValueError, HeaderDataError):
+        qform = np.full((4, 4), np.nan)
+    return np.asarray(header.get_sform(), dtype=np.float64), qform
+
+
+def check_forms(header: Any, path: Path) -> None:
+    """Raise `GeometryError` where sform and qform turn the axes to other sides: left may then be right.
+
+    Forms that differ by less are a repair (`parallax.data.reading.header_notes`).
+    """
+    import nibabel
+
+    forms = forms_of(header)
+    if forms is None:
+        return
+    with np.errstate(all="ignore"):
+        sform, qform = (form[:3, :3] / np.linalg.norm(form[:3, :3], axis=0) for form in forms)
+    cosines = np.sum(sform * qform, axis=0)
+    if (cosines >= math.cos(math.radians(_MOST_TURN_DEG))).all() or not np.isfinite(cosines).all():
+        return
+    codes: list[Any] = [nibabel.aff2axcodes(form) for form in forms]
+    turned_deg = math.degrees(math.acos(max(-1.0, float(cosines.min()))))
+    raise GeometryError(
+        "Sform and qform of a header turn its axes to different sides",
+        where=str(path),
+        expected="one orientation, as both codes are above 0",
+        found=f"sform {''.join(codes[0])}, qform {''.join(codes[1])}, {turned_deg:.0f} degrees apart",
+        remedy="find out which is right (left may be right in the other), then write it into both: with "
+        "nibabel `image.set_qform(image.get_sform(), 1)`, or the other way round, and save",
+    )
 
 
 def _text_header(path: Path) -> str:

@@ -144,12 +144,9 @@ def remarks(found: Inspection) -> list[str]:
     lines += [f"warning, case {s.case}, {s.modality}: {text}" for s in found.scans for text in s.warnings]
     n = len(found.scans)
     lines += [f"repair in {count} of {n} scans: {what}" for what, count in sorted(found.repairs().items())]
-    lines += [
-        f"dropped, case {s.case}, {s.modality}: {r.detail}"
-        for s in found.scans
-        for r in s.repairs
-        if "dropped" in r.what
-    ]
+    every = [(f"case {s.case}, {s.modality}", r) for s in found.scans for r in s.repairs]
+    lines += [f"dropped, {where}: {r.detail}" for where, r in every if "dropped" in r.what]
+    lines += [f"{r.what}, {where}: {r.detail}" for where, r in every if "disagree" in r.what]
     lines += [f"unknown file: {name}" for name in found.unknown[:_MOST_UNKNOWN]]
     if len(found.unknown) > _MOST_UNKNOWN:
         lines.append(f"unknown files: {len(found.unknown) - _MOST_UNKNOWN} more (--json lists all)")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parallax.data.case_ids import check_case_ids
 from parallax.data.given import csv_reader, given_json
 from parallax.errors import ConfigError, DataError
 from parallax.plugin import plugin_root
 
 ENDINGS = re.compile(r"\.(nii\.gz|nii|mha|mhd|nrrd)$")
-CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NUMBER = re.compile(r"[0-9]{1,4}")
 DATALIST_PARTS = ("training", "validation")
 
@@ -161,7 +161,7 @@ def _read_nnunet(folder: Path, modalities: Sequence[str]) -> list[Row]:
             str(folder / "dataset.json"),
         )
     ending = str(description.get("file_ending", ".nii.gz"))
-    pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
+    pattern = re.compile(rf"(.*)_([0-9]{{4}}){re.escape(ending)}", re.DOTALL)  # odd names are seen, too
     found: dict[str, dict[str, Path]] = {}
     for path in sorted((folder / "imagesTr").glob(f"*{ending}")):
         match = pattern.fullmatch(path.name)
@@ -230,17 +230,12 @@ def _stem(path: str) -> str:
 
 
 def _checked(rows: Iterable[Row], where: str, root: Path) -> tuple[Row, ...]:
-    seen: dict[str, str] = {}
     kept = tuple(rows)
+    check_case_ids((row.case, row.where) for row in kept)
     for row in kept:
-        if row.case in seen:
-            raise _error("each case once (an `id` in a datalist)", f"{row.case} again", row.where)
-        if not CASE_ID.fullmatch(row.case) or "__" in row.case:
-            raise _error("a case id of letters, digits, '.', '-' and single '_'", repr(row.case), row.where)
         if not row.images:
             raise _error("at least one image", f"case {row.case} without any", row.where)
         _check_inside(row, root.resolve())
-        seen[row.case] = row.where
     if not kept:
         raise _error("at least one case", "none", where)
     return kept

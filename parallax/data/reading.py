@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Repair, Volume
 from parallax.data.components import beside_largest
+from parallax.data.header import forms_of
 from parallax.data.volumes import as_image, as_label_map, check_same_grid
 
 _AFFINE_TOLERANCE = 1e-3  # headers that differ by less are the same number written twice
@@ -36,13 +38,20 @@ class Rules:
     largest_component: bool = False
 
 
+class Note(NamedTuple):
+    """What is odd about a header, in one clause, and the size of it where it has one."""
+
+    what: str
+    detail: str = ""
+
+
 @dataclass(frozen=True)
 class Loaded:
     """A file as it is stored: where it lies, its volume, and what is odd about its header."""
 
     path: Path
     volume: Volume
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ def finish_scan(modality: str, image: Loaded, label: Loaded | None, rules: Rules
     """
     filled, found = _filled(image, rules.nan_fill, modality, "image")
     ready = as_image(filled, image.path)
-    found += [Repair(modality, f"image: {note}") for note in image.notes]
+    found += _of_notes(modality, "image", image)
     found += _axes_repair(ready, modality)
     if label is None:
         return ReadScan(ready, None, tuple(found))
@@ -78,7 +87,7 @@ def finish_scan(modality: str, image: Loaded, label: Loaded | None, rules: Rules
 def finish_label(modality: str, label: Loaded, rules: Rules) -> tuple[Volume, list[Repair]]:
     """Ids of the task for a label map, and what was repaired."""
     filled, found = _filled(label, rules.nan_fill, modality, "label map")
-    found += [Repair(modality, f"label map: {note}") for note in label.notes]
+    found += _of_notes(modality, "label map", label)
     if filled.array.dtype.kind == "f":
         found.append(Repair(modality, "label map: stored as floats, read as integers"))
     for stray, meant in rules.aliases.items():
@@ -112,7 +121,7 @@ def keep_largest(label: Volume, names: Mapping[int, str]) -> tuple[Volume, list[
     return Volume(array, label.affine), dropped
 
 
-def header_notes(path: Path) -> tuple[str, ...]:
+def header_notes(path: Path) -> tuple[Note, ...]:
     """What a header leaves open or says twice, one clause each."""
     import nibabel
     from nibabel.affines import voxel_sizes
@@ -121,34 +130,49 @@ def header_notes(path: Path) -> tuple[str, ...]:
         return ()
     header: Any = nibabel.load(path).header
     if not hasattr(header, "get_qform"):
-        return ("Analyze header, which stores no orientation: its convention is used",)
-    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+        return (Note("Analyze header, which stores no orientation: its convention is used"),)
+    forms, sform, qform = forms_of(header), int(header["sform_code"]), int(header["qform_code"])
     found = []
-    if sform and qform:
-        apart = np.abs(header.get_sform() - _qform(header)).max()
-        if not apart <= _AFFINE_TOLERANCE:  # NaN is no agreement
-            found.append("sform and qform disagree, sform is used")
+    if forms:
+        if not np.abs(forms[0] - forms[1]).max() <= _AFFINE_TOLERANCE:  # NaN is no agreement
+            found.append(Note("sform and qform disagree, sform is used", _apart(*forms, header)))
     elif sform and np.abs(header.get_zooms()[:3] - voxel_sizes(header.get_sform())).max() > _AFFINE_TOLERANCE:
-        found.append("pixdim and sform disagree, sform is used")
+        found.append(Note("pixdim and sform disagree, sform is used"))
     elif qform:
-        found.append("no sform, qform is used")
+        found.append(Note("no sform, qform is used"))
     elif not sform:
-        found.append("neither sform nor qform, position and orientation are a guess")
+        found.append(Note("neither sform nor qform, position and orientation are a guess"))
     matrix = header.get_best_affine()[:3, :3]
     directions = matrix / np.linalg.norm(matrix, axis=0)
     if np.abs(directions.T @ directions - np.eye(3)).max() > _AFFINE_TOLERANCE:
-        found.append("axes are not orthogonal")
+        found.append(Note("axes are not orthogonal"))
     return tuple(found)
 
 
-def _qform(header: Any) -> NDArray[np.float64]:
-    """Affine of the qform; NaN where its quaternion is no rotation."""
-    from nibabel.spatialimages import HeaderDataError
+def odd_headers(paths: Iterable[Path]) -> dict[str, tuple[int, str]]:
+    """What is odd about the headers of files: the clause to the number of files and the first of them."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        for note in header_notes(path):
+            found.setdefault(note.what, []).append(f"{path}{f' ({note.detail})' if note.detail else ''}")
+    return {what: (len(named), named[0]) for what, named in found.items()}
 
-    try:
-        return np.asarray(header.get_qform(), dtype=np.float64)
-    except (ValueError, HeaderDataError):
-        return np.full((4, 4), np.nan)
+
+def _apart(sform: NDArray[np.float64], qform: NDArray[np.float64], header: Any) -> str:
+    """How far the two forms set the farthest corner of a volume apart."""
+    if not np.isfinite(qform).all():
+        return "the quaternion of the qform is no rotation"
+    shape = (*header.get_data_shape(), 1, 1, 1)[:3]
+    corners = np.array([[*corner, 1] for corner in product(*((0, n - 1) for n in shape))])
+    apart_mm = np.linalg.norm((corners @ (sform - qform).T)[:, :3], axis=1).max()
+    return f"a corner up to {apart_mm:.3g} mm apart"
+
+
+def _of_notes(modality: str, kind: str, loaded: Loaded) -> list[Repair]:
+    return [
+        Repair(modality, f"{kind}: {note.what}", ", ".join(filter(None, (note.detail, loaded.path.name))))
+        for note in loaded.notes
+    ]
 
 
 def _axes_repair(image: Volume, modality: str) -> list[Repair]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parallax.case import Grid, Volume
-from parallax.data.reading import Loaded
+from parallax.data.reading import Loaded, Note
 from parallax.errors import DataError, GeometryError
 
 STEP_TOLERANCE_MM = 0.1  # positions are decimal text; a missing slice is off by millimetres
@@ -127,10 +127,10 @@ def _grid(readers: list[Any], folder: Path) -> Grid:
     return Grid((x, y, len(readers)), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)  # DICOM is LPS
 
 
-def _notes(readers: list[Any]) -> tuple[str, ...]:
+def _notes(readers: list[Any]) -> tuple[Note, ...]:
     numbers = [int(r.GetMetaData("0020|0013")) for r in readers if r.HasMetaDataKey("0020|0013")]
     rising = all(a < b for a, b in pairwise(numbers))
-    return () if rising else ("instance numbers do not rise with file names, file names are used",)
+    return () if rising else (Note("instance numbers do not rise with file names, file names are used"),)
 
 
 def _fits_int16(array: NDArray[np.float32]) -> bool:

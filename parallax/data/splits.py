@@ -9,11 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from parallax.data.case_ids import check_case_ids
 from parallax.errors import ConfigError
 
 
 def case_index(dataset: Any) -> dict[str, Any]:
-    """What the split needs to know of a dataset (`parallax.data.dataset.Dataset`): `cases/<dataset>.json`."""
+    """What the split needs to know of a dataset (`parallax.data.dataset.Dataset`): `cases/<dataset>.json`.
+
+    Raises `DataError` where the id of a case cannot name its files.
+    """
+    check_case_ids((case, f"dataset {dataset.name}") for case in dataset.case_ids())
     return {
         "task": dataset.task.to_json(),
         "cases": dataset.case_ids(),

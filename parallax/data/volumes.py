@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from parallax.case import Grid, Volume
 from parallax.data.files import write_bytes
-from parallax.data.header import check_affine, check_codes, check_start, check_voxels, most_bytes
+from parallax.data.header import check_affine, check_codes, check_forms, check_start, check_voxels, most_bytes
 from parallax.data.label_values import integers, map_values
 from parallax.errors import DataError, GeometryError, UserError
 
@@ -71,7 +71,7 @@ def load_volume(path: Path, *, channel: int | None = None, allow_no_codes: bool 
 
     Raises:
         DataError: the file is absent, unreadable, not 3-D, too large or no real number a voxel.
-        GeometryError: no usable affine.
+        GeometryError: no usable affine, or two that turn the axes to different sides.
     """
     if not _is_nibabel(path):
         return _load_itk(path)
@@ -195,7 +195,9 @@ def _open_nibabel(path: Path, channel: int | None) -> tuple[Any, tuple[int, int,
 
 def _affine(image: Any, path: Path, allow_no_codes: bool) -> NDArray[np.float64]:
     check_codes(image.header, path, allow_no_codes)
-    return check_affine(np.asarray(image.affine, dtype=np.float64), path)
+    affine = check_affine(np.asarray(image.affine, dtype=np.float64), path)
+    check_forms(image.header, path)
+    return affine
 
 
 def _open_itk(path: Path) -> Any:

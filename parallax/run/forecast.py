@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from parallax.data.reading import odd_headers
 from parallax.run.costs import Estimate, Estimator
 
 if TYPE_CHECKING:
@@ -54,7 +55,15 @@ def plan_notes(estimator: Estimator) -> list[str]:
     rough = [f"{m}:{p}" for (m, p), cost in estimator.methods().items() if not cost.measured]
     if rough:
         notes.append(f"~ never measured, so the median of the methods that were: {', '.join(rough)}.")
-    return notes
+    return [*notes, *_header_notes(estimator)]
+
+
+def _header_notes(estimator: Estimator) -> list[str]:
+    return [
+        f"Header, {name}: {what}, in {n} of {len(dataset.inputs())} files, the first is {first}."
+        for name, dataset in estimator.setup.datasets.items()
+        for what, (n, first) in odd_headers(dataset.inputs()).items()
+    ]
 
 
 def _cells(cost: Estimate) -> tuple[str, str, str]:

@@ -97,6 +97,22 @@ def extra_predictions(truth_path: Path, prediction_path: Path) -> list[str]:
     return sorted(_label_maps(prediction_path).keys() - _label_maps(truth_path).keys())
 
 
+def header_remarks(truth_path: Path, prediction_path: Path) -> list[str]:
+    """Headers among the files of `score_pair` that say two things, a line each: no number tells."""
+    from parallax.data.reading import odd_headers
+
+    if truth_path.is_dir():
+        truths, predictions = _label_maps(truth_path), _label_maps(prediction_path)
+        paths = [*truths.values(), *(path for case, path in predictions.items() if case in truths)]
+    else:
+        paths = [truth_path, prediction_path]
+    return [
+        f"{what}, in {n} of {len(paths)} files, the first is {first}"
+        for what, (n, first) in odd_headers(paths).items()
+        if "disagree" in what
+    ]
+
+
 def write_scored(rows: Sequence[Scored], path: Path) -> None:
     """Write rows as CSV (NaN is an empty cell), all of it or nothing. Raises `DataError` where it cannot."""
     try:

@@ -56,6 +56,30 @@ def _nifti2(*shape):
     return bytes(content)
 
 
+def _forms(qform):
+    """Both codes above 0, and a qform of its own."""
+    image = nib.Nifti1Image(ramp(), AFFINE)
+    image.set_sform(AFFINE, 1)
+    image.set_qform(qform, 1)
+    return image.to_bytes()
+
+
+def _shifted():
+    moved = AFFINE.copy()
+    moved[0, 3] = 5.0
+    return _forms(moved)
+
+
+def _mirrored():
+    return _forms(AFFINE @ np.diag([-1.0, 1.0, 1.0, 1.0]))
+
+
+def _turned():
+    turn = np.eye(4)
+    turn[:2, :2] = [[0, -1], [1, 0]]
+    return _forms(turn @ AFFINE)
+
+
 #: name: what is wrong, the bytes, what is said.
 DAMAGES = {
     "sform-nan": ("NaN in the sform", lambda: patched(nifti(), srow=_srow(r0c0=nan)), WHERE),
@@ -71,6 +95,8 @@ DAMAGES = {
     "spacing-huge": ("1e20 mm as spacing", lambda: qform_alone(nifti(), pixdim=_pixdim(2, 1e20, 3)), WHERE),
     "quaternion-nan": ("NaN as quaternion of a lone qform", lambda: qform_alone(nifti(), quatern=(nan, 0, 0)), ""),
     "quaternion-no-rotation": ("a quaternion longer than 1", _no_rotation, ""),
+    "forms-mirrored": ("sform and qform name two sides", _mirrored, "axes to different sides"),
+    "forms-turned": ("sform and qform a quarter turn apart", _turned, "axes to different sides"),
     "no-codes": ("neither sform nor qform", lambda: patched(nifti(), sform_code=0, qform_code=0), WHERE),
     "metres": ("lengths in metres", lambda: patched(nifti(), xyzt_units=1), WHERE),
     "micrometres": ("lengths in micrometres", lambda: patched(nifti(), xyzt_units=3), WHERE),
@@ -106,26 +132,9 @@ DAMAGES = {
 }  # fmt: skip
 
 
-def _qform_at(x_mm):
-    image = nib.Nifti1Image(ramp(), AFFINE)
-    moved = AFFINE.copy()
-    moved[0, 3] = x_mm
-    image.set_sform(AFFINE, 1)
-    image.set_qform(moved, 1)
-    return image.to_bytes()
-
-
-def _mirrored():
-    image = nib.Nifti1Image(ramp(), AFFINE)
-    image.set_sform(AFFINE, 1)
-    image.set_qform(AFFINE @ np.diag([-1.0, 1.0, 1.0, 1.0]), 1)
-    return image.to_bytes()
-
-
 #: Headers that can be used, and what `check-data` says of them.
 ODD = {
-    "forms-apart": ("sform and qform name two places", lambda: _qform_at(5.0), "sform and qform disagree"),
-    "forms-mirrored": ("sform and qform name two sides", _mirrored, "sform and qform disagree"),
+    "forms-apart": ("sform and qform name two places", _shifted, "sform and qform disagree"),
     "quaternion-nan-beside-sform": (
         "NaN as quaternion", lambda: patched(nifti(), quatern=(nan, 0.0, 0.0)), "sform and qform disagree"
     ),

@@ -8,6 +8,7 @@ from corpus.bad_input import BadInput
 from corpus.files import blocks, nifti, stored
 
 LIST, OUT, READ = "A list of cases cannot be used", "leads out of its folder", "cannot be read"
+NAME = "A case cannot be called that"
 
 
 def run_config(**changes):
@@ -101,11 +102,11 @@ CSVS = {
     "case-twice": ("a case twice", GOOD + "a,b.nii.gz,b_l.nii.gz\n", "a again"),
     "cell-missing": ("a cell less", HEAD + "a,a.nii.gz\n", "number of cells"),
     "cell-more": ("a cell more", HEAD + "a,a.nii.gz,a_l.nii.gz,x\n", "number of cells"),
-    "no-id": ("a case without a name", HEAD + ",a.nii.gz,a_l.nii.gz\n", LIST),
-    "id-is-a-path": ("a case called ../a", HEAD + "../a,a.nii.gz,a_l.nii.gz\n", LIST),
-    "id-is-dots": ("a case called ..", HEAD + "..,a.nii.gz,a_l.nii.gz\n", LIST),
-    "id-with-space": ("a case called 'a b'", HEAD + "a b,a.nii.gz,a_l.nii.gz\n", LIST),
-    "id-with-formula": ("a case called =1+1", HEAD + "=1+1,a.nii.gz,a_l.nii.gz\n", LIST),
+    "no-id": ("a case without a name", HEAD + ",a.nii.gz,a_l.nii.gz\n", NAME),
+    "id-is-a-path": ("a case called ../a", HEAD + "../a,a.nii.gz,a_l.nii.gz\n", NAME),
+    "id-is-dots": ("a case called ..", HEAD + "..,a.nii.gz,a_l.nii.gz\n", NAME),
+    "id-with-space": ("a case called 'a b'", HEAD + "a b,a.nii.gz,a_l.nii.gz\n", NAME),
+    "id-with-formula": ("a case called =1+1", HEAD + "=1+1,a.nii.gz,a_l.nii.gz\n", NAME),
     "no-image": ("a case without an image", HEAD + "a,,\n", LIST),
     "label-alone": ("a label map without an image", HEAD + "a,,a_l.nii.gz\n", LIST),
     "semicolons": ("semicolons for commas", GOOD.replace(",", ";"), LIST),
@@ -157,9 +158,9 @@ DATALISTS = {
     "two-images": ("two images of one modality", {"training": [{"image": ["a.nii.gz", "b.nii.gz"]}]}, LIST),
     "two-labels": ("two label maps of one image", {"training": [ITEM | {"label": ["a", "b"]}]}, LIST),
     "label-number": ("label is a number", {"training": [ITEM | {"label": 1}]}, LIST),
-    "id-mapping": ("id is a mapping", {"training": [ITEM | {"id": {}}]}, LIST),
-    "id-path": ("id is a path", {"training": [ITEM | {"id": "../../a"}]}, LIST),
-    "id-long": ("id of ten megabytes", {"training": [ITEM | {"id": "é" * 5_000_000}]}, LIST),
+    "id-mapping": ("id is a mapping", {"training": [ITEM | {"id": {}}]}, NAME),
+    "id-path": ("id is a path", {"training": [ITEM | {"id": "../../a"}]}, NAME),
+    "id-long": ("id of ten megabytes", {"training": [ITEM | {"id": "é" * 5_000_000}]}, NAME),
     "case-twice": ("a case twice", {"training": [ITEM, ITEM]}, "a again"),
     "twice-in-parts": ("a case to train and validate on", {"training": [ITEM], "validation": [ITEM]}, "a again"),
     "key-twice": ("a key twice", '{"training": [], "training": [{"image": "a.nii.gz"}]}', "twice"),

@@ -24,7 +24,8 @@ from parallax.plugin import plugin_root
 
 #: Seconds of a processor, so that a busy machine changes no answer.
 LIMIT_S, LIMIT_MIB = 10, 1024
-_PATIENCE_S = 120
+#: Seconds of a clock, after which a case hangs; a busy machine may give it a tenth of a processor.
+_PATIENCE_S = 600
 _SCRIPTS = plugin_root() / "workflow" / "scripts"
 _PRELOADED = (
     "nibabel", "SimpleITK", "pandas", "pyarrow.parquet", "scipy.ndimage", "scipy.stats", "rich.table", "yaml",

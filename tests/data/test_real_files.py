@@ -52,7 +52,7 @@ def _amos(path, row):
 
 def _heart(path, row):
     _label(path, row)
-    assert header_notes(path) == ("no sform, qform is used",)
+    assert header_notes(path) == (("no sform, qform is used", ""),)
     assert len(mmwhs_values().structures) == 7  # the seven of MM-WHS, numbered 1 to 7 by its authors
 
 

@@ -1,6 +1,7 @@
 """The documentation site: links across the repository, pages made from the code, nothing fetched."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -70,6 +71,14 @@ def test_made_pages_name_every_command_key_plug_in_and_column():
     told = Row.__doc__.partition("Attributes:")[2]
     assert [f.name for f in fields(Row) if f"\n        {f.name}: " not in told] == []
     assert {f"reference/python/{name}.md" for name in PYTHON} < set(pages)
+
+
+def test_every_page_has_a_place_on_the_site():
+    """What the build would warn of, without the build."""
+    listed = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} == {
+        n for n in listed - {"index.md"} if "/" not in n
+    }
 
 
 @pytest.mark.weekly
