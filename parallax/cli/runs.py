@@ -40,15 +40,20 @@ def diff(
 ) -> None:
     """Compare the scores of two runs row by row: exit status 0 if they are the same, 1 if not.
 
-    Below them stands what differs in their manifests: methods' code, configuration, versions, seeds, machine.
+    Then by how much the Dice of each method changed, with its interval over cases, and what differs in their
+    manifests: methods' code, configuration, data, versions, seeds, machine.
     """
-    from parallax.run.difference import compare_runs, lines
+    from parallax.run.difference import compare_runs, lines, print_changes
 
     found = compare_runs(first, second, tolerance)
     within = f" within {tolerance:g}" if tolerance else ""
     names = (first.as_posix(), second.as_posix())
     told = [*lines(found, names), f"The scores are {'the same' if found.same else 'not the same'}{within}."]
     sys.stdout.write("\n".join(told) + "\n")
+    if found.differing:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        print_changes(first, second)
     sys.exit(0 if found.same else 1)
 
 

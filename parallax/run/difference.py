@@ -152,9 +152,22 @@ def lines(found: Difference, names: Sequence[str], *, most: int = 12) -> list[st
         f"largest difference of {metric}: {apart:.6g}" for metric, apart in sorted(found.largest.items())
     ]
     causes = list(found.causes.items())
+    told += ["in the manifests:"] if causes else []
     told += [f"  {key}: {_short(a)} / {_short(b)}" for key, (a, b) in causes[:most]]
     told += [f"  and {len(causes) - most} more keys of the manifests"] if len(causes) > most else []
     return told
+
+
+def print_changes(first: Path, second: Path) -> None:
+    """Print by how much the Dice of each method changed from one run to the other; nothing where none did."""
+    from parallax.score.table import read_table
+    from parallax.tables.changes import changes, changes_table
+    from parallax.tables.layout import read_context
+    from parallax.tables.render import print_tables
+
+    found = changes(*(read_table(folder / "scores.csv") for folder in (first, second)))
+    if found:
+        print_tables([changes_table(found, read_context())])
 
 
 def _place(row: Row) -> str:
