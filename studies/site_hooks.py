@@ -18,6 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 _LOG = logging.getLogger("mkdocs.plugins.parallax")
 
 
+def on_startup(**_: Any) -> None:
+    """Let `--quiet` keep warnings: silenced ones are not counted, and a strict build would pass in spite of them."""
+    logging.getLogger("mkdocs").setLevel(logging.WARNING)
+
+
 def on_config(config: Any) -> Any:
     """Put every card of a folder, and every documented module, where the navigation names the folder."""
     cards = [f"methods/{path.name}" for path in sorted((ROOT / "docs" / "methods").glob("*.md"))]

@@ -55,7 +55,7 @@ def command_page() -> str:
     for name, command in sorted(group.commands.items()):
         parts += [f"## `parallax {name}`", command.help, f"```text\n{_usage(name, command.params)}\n```"]
         rows = [(_names(p), p.help, _default(p)) for p in command.params]
-        parts.append(_table(("argument or option", "meaning", "default"), rows))
+        parts += [_table(("argument or option", "meaning", "default"), rows)] if rows else []
     return _page(parts)
 
 
@@ -63,7 +63,8 @@ def _usage(name: str, parameters: Iterable[Any]) -> str:
     arguments = [p for p in parameters if p.param_type_name == "argument"]
     words = [p.name.upper() + ("..." if p.nargs < 0 else "") for p in arguments]
     needed = [f"{p.opts[0]} {p.name.upper()}" for p in parameters if p not in arguments and p.required]
-    return " ".join(["parallax", name, *words, *needed, "[OPTIONS]"])
+    free = any(p not in arguments and not p.required for p in parameters)
+    return " ".join(["parallax", name, *words, *needed, *(["[OPTIONS]"] if free else [])])
 
 
 def _names(parameter: Any) -> str:
