@@ -19,7 +19,7 @@ _LOG = logging.getLogger("mkdocs.plugins.parallax")
 
 
 def on_startup(**_: Any) -> None:
-    """Let `--quiet` keep warnings: silenced ones are not counted, and a strict build would pass in spite of them."""
+    """Let `--quiet` keep warnings: a strict build does not count silenced ones, and would pass."""
     logging.getLogger("mkdocs").setLevel(logging.WARNING)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from parallax.figures.curves import bar_of, line_styles, style_file
+from parallax.figures.curves import WIDTH_IN, bar_of, legend_below, line_styles, style_file
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.tables.layout import Context, condition_label, contender, most_cases
 from parallax.tables.per_condition import cost_of, mean_costs
@@ -40,7 +40,7 @@ def draw_costs(lines: Sequence[Line], costs: pd.DataFrame, context: Context) -> 
     down = math.ceil(len(hardest) / _ACROSS)
     across = min(len(hardest), _ACROSS)
     with matplotlib.style.context(style_file()):
-        figure = Figure(figsize=(3.1 * across, 3.2 * down))
+        figure = Figure(figsize=(min(3.1 * across, WIDTH_IN), 2.8 * down))
         panels = list(figure.subplots(down, across, squeeze=False).flat)
         for panel, own in zip(panels, hardest, strict=False):
             _draw_panel(panel, own, spent, styles)
@@ -49,14 +49,7 @@ def draw_costs(lines: Sequence[Line], costs: pd.DataFrame, context: Context) -> 
         for panel in panels[::across]:
             panel.set_ylabel("Dice")
         figure.tight_layout(w_pad=1.2, h_pad=1.2)
-        handles = {
-            name: handle
-            for panel in panels
-            for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)
-        }
-        figure.legend(
-            handles.values(), handles, loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.5
-        )
+        legend_below(figure, panels, [style["label"] for style in styles.values()])
     return figure, _caption(hardest)
 
 
@@ -79,11 +72,13 @@ def _draw_panel(
             ecolor=style["color"], markersize=5, markeredgecolor="white", markeredgewidth=0.5,
         )  # fmt: skip
     panel.set_xscale("log")
-    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.set_xlabel("Training (s)")
-    panel.set_title(f"{own[0].dataset.replace('_', ' ')}\n{condition_label(own[0])}", fontsize=8.5)
+    panel.set_title(
+        f"{own[0].dataset.replace('_', ' ')}\n{condition_label(own[0]).replace(', ', chr(10), 1)}", fontsize=8
+    )
 
 
 def has_costs(lines: Sequence[Line], costs: pd.DataFrame) -> bool:

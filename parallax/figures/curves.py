@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#7A4FBF")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
 #: Controls whose Dice is 1 or 0 by construction: a line at the edge of the panel would say nothing.
-_TRIVIAL = {"oracle": 1, "empty": 0}
+_TRIVIAL = ("oracle", "empty")
+#: Widest figure, in inches (178 mm): the text of a journal page, margins of the file included.
+WIDTH_IN = 6.85
+_ACROSS = 3  # panels side by side
+_LEGEND_KEY_IN, _LETTER_IN = 0.55, 0.072  # a line of a legend: its key, and each letter of its name
 _CONTROL = "#9a9a9a"
 _CONTROL_STYLES = ("--", ":", "-.")
 
@@ -65,28 +69,35 @@ def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Fi
     import matplotlib.style
     from matplotlib.figure import Figure
 
-    given, lines = lines, [line for line in lines if line.method not in _TRIVIAL] or list(lines)
-    omitted = {line.method for line in given} - {line.method for line in lines}
+    trivial = sorted({line.method for line in lines if line.method in _TRIVIAL})
+    drawn = [line for line in lines if line.method not in _TRIVIAL]
+    lines, trivial = (drawn, trivial) if drawn else (list(lines), [])
     datasets = sorted({line.dataset for line in lines})
     styles, floor = line_styles(lines, context), _floor(lines, context)
-    below = []
     with matplotlib.style.context(style_file()):
         if not datasets:
             return _nothing(), "Nothing to draw: no method ran. The tables say why."
-        figure = Figure(figsize=(max(3.2 * len(datasets), 4.5), 3.4))
-        panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)
-        for panel, dataset in zip(panels[0], datasets, strict=True):
+        across = min(len(datasets), _ACROSS)
+        down = math.ceil(len(datasets) / across)
+        figure = Figure(figsize=(min(3.4 * across, WIDTH_IN), 2.8 * down))
+        grid = figure.subplots(down, across, sharey=True, squeeze=False)
+        panels = list(grid.flat)[: len(datasets)]
+        for panel in list(grid.flat)[len(datasets) :]:
+            panel.set_visible(False)
+        for panel, dataset in zip(panels, datasets, strict=True):
             chosen, fixed = series_of(lines, dataset, axis)
             panel.set_title(dataset.replace("_", " "), pad=16)
             panel.text(0, 1.02, fixed, transform=panel.transAxes, fontsize=7.5, color="#666666")
             low = [line for line in chosen if line.method in context.controls and line.dice_mean < floor]
             _draw_panel(panel, [line for line in chosen if line not in low], axis, styles, context)
             _name_what_lies_below(panel, low, context)
-            below += low
-        panels[0][0].set_ylabel("Dice")
-        panels[0][0].set_ylim(floor, 1.01)
-        _legend(figure, panels[0], styles)
-    return figure, _caption(lines, axis) + _scale(floor, below) + _left_out(omitted, context)
+        for panel in panels[::across]:
+            panel.set_ylabel("Dice")
+        panels[0].set_ylim(floor, 1.01)
+        figure.tight_layout(w_pad=1.0, h_pad=1.2)
+        legend_below(figure, panels, [style["label"] for style in styles.values()])
+    below = any(line.method in context.controls and line.dice_mean < floor for line in lines)
+    return figure, _caption(lines, axis, floor, trivial, below=below)
 
 
 def _nothing() -> Figure:
@@ -254,20 +265,29 @@ def _floor(lines: Sequence[Line], context: Context) -> float:
     return max(math.floor(10 * min(bar_of(line)[0] for line in drawn) - 0.2) / 10, 0.0) if drawn else 0.0
 
 
-def _legend(figure: Figure, panels: Sequence[Axes], styles: dict[tuple[str, ...], dict[str, Any]]) -> None:
+def legend_below(figure: Figure, panels: Sequence[Axes], order: Sequence[str]) -> None:
+    """One legend for all panels, under them: beside them it would take a third of the width."""
     handles: dict[str, Any] = {}
     for panel in panels:
         for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
-    names = [style["label"] for style in styles.values() if style["label"] in handles]
-    figure.tight_layout(w_pad=1.5)
+    names = [name for name in order if name in handles]
+    if not names:
+        return
     figure.legend(
-        [handles[name] for name in names], names, loc="center left", bbox_to_anchor=(1.0, 0.5),
-        handlelength=2.6, labelspacing=0.55,
+        [handles[name] for name in names], names, loc="upper center", bbox_to_anchor=(0.5, 0.0),
+        ncols=legend_columns(figure, names), handlelength=2.2,
+        columnspacing=1.2, labelspacing=0.4,
     )  # fmt: skip
 
 
-def _caption(lines: Sequence[Line], axis: Axis) -> str:
+def legend_columns(figure: Figure, names: Sequence[str]) -> int:
+    """How many entries with these names stand side by side in the width of a figure."""
+    width_in = _LEGEND_KEY_IN + _LETTER_IN * max(map(len, names))
+    return max(1, min(len(names), int(figure.get_figwidth() / width_in)))
+
+
+def _caption(lines: Sequence[Line], axis: Axis, floor: float, trivial: Sequence[str], *, below: bool) -> str:
     cases = most_cases(lines)
     what = "share of labelled training cases" if axis.name == BY_LABELS.name else "shift between modalities"
     bars = (
@@ -275,15 +295,9 @@ def _caption(lines: Sequence[Line], axis: Axis) -> str:
         if cases < LEAST_CASES
         else f"95 % bootstrap interval of the mean over {cases} test cases"
     )
-    return f"Dice against {what}. Points: mean over cases, drawn side by side; bars: {bars}."
-
-
-def _scale(floor: float, below: Sequence[Line]) -> str:
-    if not floor:
-        return ""
-    return f" The Dice axis starts at {floor:g}{'; controls below it are written out' if below else ''}."
-
-
-def _left_out(methods: Collection[str], context: Context) -> str:
-    names = [f"{context.title(method)} ({_TRIVIAL[method]})" for method in sorted(methods)]
-    return f" Left out: {' and '.join(names)}." if names else ""
+    written = "; controls below it are written out" if below else ""
+    start = f" The Dice axis starts at {floor:g}{written}." if floor else ""
+    left = " and ".join(f"{name} ({1 if name == 'oracle' else 0})" for name in reversed(trivial))
+    several = len(trivial) > 1
+    out = f" The control{'s' * several} {left} {'are' if several else 'is'} left out." if left else ""
+    return f"Dice against {what}. Points: mean over cases, drawn side by side; bars: {bars}.{start}{out}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from parallax.figures.curves import PALETTE, style_file
+from parallax.figures.curves import PALETTE, WIDTH_IN, style_file
 from parallax.tables.comparisons import Comparison, Comparisons
 from parallax.tables.layout import Context, condition_label, in_order, label
 from parallax.tables.statistics_tables import contender_of, title_of
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_ACROSS = 4  # panels side by side
-_LONGEST = 36  # characters of a name in a line
+_ACROSS = 3  # panels side by side
+_LONGEST = 30  # characters of a name in a line
 _NAME_WIDTH = 0.065  # inches for a character of a name
 _BETTER, _WORSE, _OPEN = PALETTE[1], PALETTE[2], "#8a8a8a"
 
@@ -45,7 +45,7 @@ def draw_differences(
     down = math.ceil(len(shown) / across)
     with matplotlib.style.context(style_file()):
         beside = _NAME_WIDTH * max(len(line) for name in names.values() for line in name.split("\n"))
-        size = (beside + 0.4 + 1.75 * across, down * (1.05 + 0.2 * len(names)))
+        size = (min(beside + 0.4 + 1.75 * across, WIDTH_IN), down * (1.05 + 0.2 * len(names)))
         figure = Figure(figsize=size)
         panels = figure.subplots(down, across, sharey=True, sharex=True, squeeze=False)
         for panel, one in zip(panels.flat, shown, strict=False):
@@ -76,7 +76,7 @@ def _title(one: Comparisons, lines: Sequence[Line]) -> str:
 
 
 def _draw_panel(panel: Axes, one: Comparisons, names: dict[tuple[str, ...], str], title: str) -> None:
-    panel.set_title(title, fontsize=8.5)
+    panel.set_title(title, fontsize=8)
     panel.axvline(0.0, color="#333333", linewidth=0.8, zorder=1)
     rows = {contender_of(row): row for row in one.rows}
     for place, key in enumerate(names):

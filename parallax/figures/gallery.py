@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _AXES = {axis.name: axis for axis in (BY_LABELS, BY_SHIFT)}
+_DEFAULT = "paper"
 _DIFFERENCES, _CASE, _GIVEN, _COSTS = "differences_", "case_", "given_", "costs"
 
 
@@ -49,16 +50,17 @@ class Gallery:
     def only(self, methods: Collection[str], datasets: Collection[str]) -> Gallery:
         """The same with some methods (`NAME` or `NAME:PRESET`) and datasets; empty: all of them.
 
-        A name alone is the preset `paper`, as in the configuration of a run.
+        `NAME` alone is the default preset, as in a configuration; where that was not run, whatever there is.
 
         Raises:
             ConfigError: a name is not in the scores.
         """
         pairs = self.table["method"] + ":" + self.table["preset"]
         _check(methods, {*self.table["method"], *pairs}, "methods")
-        wanted = {name if ":" in name else f"{name}:paper" for name in methods}
+        default = self.table.loc[self.table["preset"] == _DEFAULT, "method"].unique()
+        named = {f"{name}:{_DEFAULT}" if name in default else name for name in methods}
         _check(datasets, set(self.table["dataset"]), "datasets")
-        kept = pairs.isin(wanted) | (not methods)
+        kept = self.table["method"].isin(named) | pairs.isin(named) | (not named)
         kept &= self.table["dataset"].isin(datasets) | (not datasets)
         return Gallery(self.run_dir, self.table[kept], self.context)
 

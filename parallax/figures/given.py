@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from parallax.figures.curves import style_file
+from parallax.figures.curves import WIDTH_IN, style_file
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.tables.layout import Context, condition_label, in_order, label, most_cases
 from parallax.tables.standing import ends_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LONGEST = 34  # characters of a name
+_MOST_ACROSS = 8  # sets of modalities side by side; panels with more of them stand one under another
 
 
 def draw_given(given_lines: Sequence[Line], lines: Sequence[Line], context: Context) -> tuple[Figure, str]:
@@ -38,21 +39,27 @@ def draw_given(given_lines: Sequence[Line], lines: Sequence[Line], context: Cont
     ordered = [line for line in in_order(easiest, context) if line.method not in context.controls]
     own = [line for line in given_lines if _same_condition(line, easiest[0])]
     modalities = sorted({line.modality for line in own})
-    size = (2.6 + 1.05 * len({line.available for line in own}) * len(modalities), 0.9 + 0.24 * len(ordered))
+    cells = len({line.available for line in own})
+    down = len(modalities) if cells * len(modalities) > _MOST_ACROSS else 1
+    across = len(modalities) // down
+    size = (min(2.6 + 1.05 * cells * across, WIDTH_IN), down * (1.1 + 0.24 * len(ordered)))
     with matplotlib.style.context(style_file()):
         figure = Figure(figsize=size)
-        panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
+        panels = figure.subplots(down, across, sharey=True, squeeze=False).flat
         for place, (panel, modality) in enumerate(zip(panels, modalities, strict=True)):
             matrix = _matrix([line for line in own if line.modality == modality], ordered, context)
             seaborn.heatmap(
                 matrix, ax=panel, vmin=0, vmax=1, cmap="cividis", annot=True, fmt=".2f", linewidths=0.5,
-                annot_kws={"fontsize": 7}, cbar=place == len(modalities) - 1, cbar_kws={"label": "Dice"},
+                annot_kws={"fontsize": 7}, cbar_kws={"label": "Dice"},
+                cbar=down > 1 or place == len(modalities) - 1,
             )  # fmt: skip
             panel.set_title(f"scored in {modality}", fontsize=9)
             panel.set_xlabel("modalities given at test")
             panel.set_ylabel("")
             for axis in ("x", "y"):
-                panel.tick_params(axis=axis, length=0, labelsize=7.5, rotation=0)
+                panel.tick_params(
+                    axis=axis, length=0, labelsize=7.5, rotation=90 * (axis == "x" and cells > _MOST_ACROSS)
+                )
         figure.tight_layout(w_pad=0.8)
     return figure, _caption(own, easiest[0])
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from parallax.figures.curves import PALETTE, Axis, bar_of, draw_curves, series_of, style_file
+from parallax.figures.curves import PALETTE, WIDTH_IN, Axis, bar_of, draw_curves, series_of, style_file
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.tables.layout import Context, contender, in_order, label, most_cases
 from parallax.tables.summary import Line
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_IN_ONE_PANEL = 9  # as many as there are colours
-_ACROSS = 5
+_ACROSS = 4
 _OWN, _BEHIND = PALETTE[1], "#8a8a8a"
-_LONGEST = 24  # characters of a name in a line
+_LONGEST = 22  # characters of a name in a line
 
 
 def draw_by(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Figure, str]:
@@ -58,7 +58,7 @@ def _multiples(
     down = math.ceil(len(panels) / _ACROSS)
     every = [line for _, _, own in groups for line in own]
     with matplotlib.style.context(style_file()):
-        figure = Figure(figsize=(1.75 * _ACROSS + 0.4, 1.55 * down + 0.5))
+        figure = Figure(figsize=(WIDTH_IN, 1.45 * down + 0.5))
         axes = figure.subplots(down, _ACROSS, sharey=True, squeeze=False)
         for place, panel in enumerate(axes.flat):
             if place >= len(panels):

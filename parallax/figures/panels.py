@@ -7,12 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from parallax.case import Pairing, Task
-from parallax.figures.curves import style_file
+from parallax.figures.curves import WIDTH_IN, legend_columns, style_file
 from parallax.figures.slices import Slice, foreground_height_mm, read_slice
 from parallax.tables.layout import FIRST, Context, condition_label, in_order, label
 from parallax.tables.summary import CONDITION, Line
@@ -30,6 +31,7 @@ STRUCTURE_COLOURS = (
 
 #: The method that the project was built to examine.
 PROPOSED = "cmc"
+_LONGEST = 14  # characters of a name in a line, over the narrowest picture
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,10 @@ def draw_case(
     task = Task.from_json(json.loads((data / "dataset.json").read_text(encoding="utf-8"))["task"])
     cases = median_cases(table, shown, task)
     rows = [_read_row(run_dir, shown, case, modality, cases) for modality, case in cases.items()]
-    heights = [1.75 * row.image.height_to_width for row in rows]
+    side = min(1.75, WIDTH_IN / (2 + len(shown)))
+    heights = [side * row.image.height_to_width for row in rows]
     with matplotlib.style.context(style_file()):
-        figure = Figure(figsize=(1.75 * (2 + len(shown)), sum(heights) + 0.25 * len(rows) + 0.3))
+        figure = Figure(figsize=(side * (2 + len(shown)), sum(heights) + 0.25 * len(rows) + 0.3))
         axes = figure.subplots(len(rows), 2 + len(shown), squeeze=False, height_ratios=heights)
         for axis_row, row, modality in zip(axes, rows, cases, strict=True):
             _draw_row(axis_row, task, modality, row)
@@ -225,7 +228,10 @@ def _legend(figure: Figure, task: Task) -> None:
     handles.append(Line2D([], [], color="white", linewidth=1.4, label="border of the truth"))
     figure.tight_layout(h_pad=0.4, w_pad=0.4)
     legend = figure.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.05), ncols=min(len(handles), 6)
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.05),
+        ncols=legend_columns(figure, [str(handle.get_label()) for handle in handles]),
     )
     legend.set_frame_on(True)
     legend.get_frame().set(facecolor="#d9d9d9", edgecolor="none")
@@ -236,7 +242,7 @@ def _aspect(piece: Slice) -> float:
 
 
 def _wrap(name: str) -> str:
-    return name.replace(" · ", "\n") if len(name) < 22 else name.replace(" (", "\n(").replace(" · ", "\n")
+    return "\n".join(fill(part, _LONGEST) for part in name.split(" · "))
 
 
 def _caption(line: Line, cases: Mapping[str, str]) -> str:

@@ -50,8 +50,8 @@ def test_levels_that_displace_nothing_have_no_place_on_an_axis_in_mm():
 def test_a_run_of_controls_alone_is_drawn_too():
     figure, caption = draw_curves(summarise(to_frame(method_rows("empty", 0.0))), BY_LABELS, CONTEXT)
     assert len(figure.axes) == 1
-    assert "Left out" not in caption
-    assert "Left out: oracle (1)" in draw_curves(lines_of(), BY_LABELS, CONTEXT)[1]
+    assert "left out" not in caption
+    assert "The control oracle (1) is left out" in draw_curves(lines_of(), BY_LABELS, CONTEXT)[1]
 
 
 def test_many_methods_get_a_panel_each_with_the_reference_behind():

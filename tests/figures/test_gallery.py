@@ -1,6 +1,7 @@
 """One figure of a run, drawn again."""
 
 import json
+import re
 
 import pytest
 from tidy import method_rows, toy_rows
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from parallax.cli import app
 from parallax.errors import ConfigError
+from parallax.figures.curves import save_figure
 from parallax.figures.gallery import Gallery
 from parallax.run.figures import gallery_of
 from parallax.score.table import to_frame, write_parquet
@@ -35,11 +37,54 @@ def test_only_what_was_named_is_drawn(tmp_path):
     narrowed = gallery(rows, tmp_path).only(["alpha", "nnunet:paper"], ["toy"])
     figure, caption = narrowed.draw("dice_by_shift")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["nnunet", "alpha"]
-    assert "Left out" not in caption
+    assert "left out" not in caption
     assert "controls" not in caption
     assert set(narrowed.table["method"]) == {"alpha", "nnunet"}
     other = gallery(rows, tmp_path).only(["alpha:released"], [])
     assert set(other.table["preset"]) == {"released"}
+
+
+def test_a_method_is_its_default_preset_unless_another_is_named(tmp_path):
+    rows = [*toy_rows(6), *method_rows("alpha", 0.7, cases=6, preset="released")]
+    rows += method_rows("solo", 0.7, cases=6, preset="released")
+
+    def drawn(*methods):
+        table = gallery(rows, tmp_path).only(methods, []).table
+        return sorted({*zip(table["method"], table["preset"], strict=True)})
+
+    assert drawn("alpha") == drawn("alpha:paper") == [("alpha", "paper")]
+    assert drawn("alpha:released") == [("alpha", "released")]
+    assert drawn("alpha", "alpha:released") == [("alpha", "paper"), ("alpha", "released")]
+    assert drawn("solo") == [("solo", "released")]
+
+
+def test_a_caption_names_the_controls_that_were_asked_for(tmp_path):
+    drawn = gallery(toy_rows(6), tmp_path)
+    assert "oracle (1)" in drawn.draw("dice_by_shift")[1]
+    _, caption = drawn.only(["alpha", "nnunet"], []).draw("dice_by_shift")
+    assert not any(word in caption for word in ("oracle", "empty", "control"))
+
+
+def test_every_figure_fits_the_text_of_a_page(tmp_path):
+    rows = [
+        row
+        for dataset in ("heart", "abdomen", "orbit")
+        for method in ("nnunet", *(f"method with a long name {i}" for i in range(4)))
+        for shift in (0.0, 7.0)
+        for row in method_rows(
+            method,
+            0.6,
+            cases=6,
+            dataset=dataset,
+            shift_mm=shift,
+            misalignment="moved" if shift else "aligned",
+        )
+    ]
+    drawn = gallery(rows, tmp_path)
+    for name in ("dice_by_shift", "differences_heart"):
+        save_figure(drawn.draw(name)[0], tmp_path / name)
+        box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", (tmp_path / f"{name}.pdf").read_bytes())
+        assert float(box[1]) * 25.4 / 72 <= 180, name
 
 
 @pytest.mark.parametrize(("methods", "datasets", "name"), [(["alpa"], [], "alpa"), ([], ["toi"], "toi")])
