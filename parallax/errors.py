@@ -43,10 +43,16 @@ class UserError(Exception):
         )
 
 
+def printable(text: str) -> str:
+    """The text as one line that steers no terminal: names of files may hold any character."""
+    return "".join(c if c.isprintable() else " " if c in "\r\n\t" else ascii(c)[1:-1] for c in text)
+
+
 def _plain(text: str) -> str:
-    """The text as a paragraph holds it: what a file holds may be megabytes, or steer a terminal."""
-    kept = text if len(text) <= _MOST else f"{text[:_MOST]}... ({len(text) - _MOST} more characters)"
-    return "".join(c if c.isprintable() else " " if c in "\r\n\t" else ascii(c)[1:-1] for c in kept)
+    """The text as a paragraph holds it: what a file holds may be megabytes."""
+    return printable(
+        text if len(text) <= _MOST else f"{text[:_MOST]}... ({len(text) - _MOST} more characters)"
+    )
 
 
 class ConfigError(UserError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from parallax.errors import ConfigError
+from parallax.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +71,7 @@ def score(
     wanted = compare.Wanted(compare.read_names(labels) if labels else None, tolerance_mm, legacy)
     rows = compare.score_pair(truth, prediction, wanted)
     for line in compare.header_remarks(truth, prediction):
-        sys.stderr.write(f"Header: {line}\n")
+        sys.stderr.write(f"Header: {printable(line)}\n")
     if csv:
         compare.write_scored(rows, csv)
     if as_json:
@@ -95,7 +95,7 @@ def _print_inspection(found: Inspection, structures: Iterable[str]) -> None:
         volumes.add_row(*row)
     console.print(scans, volumes)
     for line in remarks(found):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _no_nan(row: dict[str, Any]) -> dict[str, Any]:

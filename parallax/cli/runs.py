@@ -19,6 +19,7 @@ def plan(
     """Say what a run would do and take: runs, core-hours, memory and disk by method, and what is skipped."""
     from rich.console import Console
 
+    from parallax.errors import printable
     from parallax.run.costs import Estimator, read_cost_model
     from parallax.run.forecast import plan_notes, plan_table
     from parallax.run.resolve import given_values
@@ -28,7 +29,7 @@ def plan(
     console = Console()
     console.print(plan_table(estimator))
     for note in plan_notes(estimator):
-        console.print(note, highlight=False, markup=False)
+        console.print(printable(note), highlight=False, markup=False)
 
 
 def diff(

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from parallax.case import Case, Repair
 from parallax.data.files import read_json, write_json
+from parallax.errors import printable
 
 
 def repair_line(case: Case) -> str:
     """What reading changed of a case, in one line for a log."""
     details = (f" ({r.detail})" if r.detail else "" for r in case.repairs)
     found = [f"{r.modality}: {r.what}{detail}" for r, detail in zip(case.repairs, details, strict=True)]
-    return f"{case.id}: {'; '.join(found) or 'nothing repaired'}"
+    return printable(f"{case.id}: {'; '.join(found) or 'nothing repaired'}")
 
 
 def write_repairs(folder: Path, repairs: Mapping[str, Sequence[Repair]]) -> None:

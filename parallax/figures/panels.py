@@ -224,7 +224,8 @@ def _legend(figure: Figure, task: Task) -> None:
     from matplotlib.patches import Patch
 
     colours = structure_colours(task).items()
-    handles: list[Any] = [Patch(facecolor=colour, label=name.replace("_", " ")) for name, colour in colours]
+    shown = {name: name.replace("_", " ").replace("$", r"\$") for name, _ in colours}  # $ begins a formula
+    handles: list[Any] = [Patch(facecolor=colour, label=shown[name]) for name, colour in colours]
     handles.append(Line2D([], [], color="white", linewidth=1.4, label="border of the truth"))
     figure.tight_layout(h_pad=0.4, w_pad=0.4)
     legend = figure.legend(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from parallax.data.files import write_text
 from parallax.data.repairs import count_repairs
@@ -154,13 +153,14 @@ def _sections(tables: Tables, pictures: list[Picture]) -> list[Section]:
     return sections
 
 
-def case_links(tables: Tables) -> dict[tuple[str, str], str]:
-    """By dataset and name of a method, the fragment that opens the viewer at its worst case."""
+def case_links(tables: Tables) -> dict[tuple[str, str], dict[str, str]]:
+    """By dataset and name of a method, what the viewer is asked for to open at its worst case."""
     lines = [line for line in tables.lines if line.method not in tables.context.controls]
     return {
-        (line.dataset, label(line, tables.context)): urlencode(
-            {"dataset": line.dataset, "first": f"{line.method}:{line.preset}"}
-        )
+        (line.dataset, label(line, tables.context)): {
+            "dataset": line.dataset,
+            "first": f"{line.method}:{line.preset}",
+        }
         for line in lines
         if math.isfinite(line.dice_mean)
     }

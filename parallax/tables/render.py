@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from parallax.errors import printable
 from parallax.tables.layout import Table, common_notes
 from parallax.tables.summary import Line
 
@@ -73,13 +74,13 @@ def print_tables(tables: Sequence[Table], width: int | None = None) -> None:
         for index, row in enumerate(table.rows):
             if index in table.rules:
                 grid.add_section()
-            grid.add_row(*(Text(cell) for cell in row))
+            grid.add_row(*(Text(printable(cell)) for cell in row))
         console.print(grid)
         for note in table.notes:
-            console.print(Padding(Text(note, style="dim"), (0, 0, 0, 2)))
+            console.print(Padding(Text(printable(note), style="dim"), (0, 0, 0, 2)))
         console.print()
     for note in shared:
-        console.print(Text(note, style="dim"))
+        console.print(Text(printable(note), style="dim"))
 
 
 def _markdown(table: Table) -> str:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from tidy import method_rows, toy_rows
 from tidy_run import write_run
@@ -118,6 +120,17 @@ def test_case_picture_has_one_row_per_modality(tmp_path, two_modality_task):
     assert "case a" in caption
     save_figure(figure, tmp_path / "case")
     assert (tmp_path / "case.png").stat().st_size > 5000
+
+
+def test_names_of_structures_are_no_formulas(two_modality_task, tmp_path):
+    from matplotlib.figure import Figure
+
+    from parallax.figures.panels import _legend
+
+    figure = Figure()
+    _legend(figure, replace(two_modality_task, classes={r"$\frac$": 1, "a $ b": 2}))
+    save_figure(figure, tmp_path / "legend")
+    assert (tmp_path / "legend.pdf").is_file()
 
 
 def test_unpaired_modalities_each_show_their_own_case(tmp_path, two_modality_task):

@@ -160,3 +160,13 @@ def test_names_that_cannot_be_used_are_refused(text):
 def test_a_tolerance_must_be_a_length(tolerance_mm):
     with pytest.raises(ConfigError, match="--tolerance-mm"):
         Wanted(tolerance_mm=tolerance_mm)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_names_of_files_steer_no_terminal(tmp_path, monkeypatch, capsys, form):
+    for folder in ("truth", "prediction"):
+        write(tmp_path / folder / "b\x1b[31mX\x07.nii.gz", ball())
+    assert run(monkeypatch, tmp_path / "truth", tmp_path / "prediction", *form) == 0
+    told = capsys.readouterr()
+    assert "[31mX" in told.out
+    assert not {"\x1b", "\x07"} & set(told.out + told.err)
