@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from parallax.figures.curves import WIDTH_IN, bar_of, legend_below, line_styles, style_file
+from parallax.figures.curves import bar_of, line_styles, style_file
+from parallax.figures.legend import WIDTH_IN, legend_below
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.tables.layout import Context, condition_label, contender, most_cases
 from parallax.tables.per_condition import cost_of, mean_costs

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallax.case import Pairing
 from parallax.data.files import replacing
+from parallax.figures.legend import WIDTH_IN, legend_below
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.tables.layout import (
     Context,
@@ -32,10 +33,7 @@ PALETTE = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#5
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h", "*")
 #: Controls whose Dice is 1 or 0 by construction: a line at the edge of the panel would say nothing.
 _TRIVIAL = ("oracle", "empty")
-#: Widest figure, in inches (178 mm): the text of a journal page, margins of the file included.
-WIDTH_IN = 6.85
 _ACROSS = 3  # panels side by side
-_LEGEND_KEY_IN, _LETTER_IN = 0.55, 0.072  # a line of a legend: its key, and each letter of its name
 _CONTROL = "#9a9a9a"
 _CONTROL_STYLES = ("--", ":", "-.")
 
@@ -244,7 +242,10 @@ def _name_what_lies_below(panel: Axes, controls: Sequence[Line], context: Contex
     for line in controls:
         values.setdefault(label(line, context), []).append(line.dice_mean)
     text = "\n".join(f"\u2193 {name} {_span(dice)}" for name, dice in sorted(values.items()))
-    panel.text(0.02, 0.02, text, transform=panel.transAxes, fontsize=7.5, color="#666666", va="bottom")
+    behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # a line may run there
+    panel.text(
+        0.02, 0.02, text, transform=panel.transAxes, fontsize=7.5, color="#666666", va="bottom", bbox=behind
+    )
 
 
 def _span(values: Sequence[float]) -> str:
@@ -263,28 +264,6 @@ def _floor(lines: Sequence[Line], context: Context) -> float:
     """Lower end of the Dice axis: the tenth below all methods, 0 where there are only controls."""
     drawn = [line for line in lines if math.isfinite(line.dice_mean) and line.method not in context.controls]
     return max(math.floor(10 * min(bar_of(line)[0] for line in drawn) - 0.2) / 10, 0.0) if drawn else 0.0
-
-
-def legend_below(figure: Figure, panels: Sequence[Axes], order: Sequence[str]) -> None:
-    """One legend for all panels, under them: beside them it would take a third of the width."""
-    handles: dict[str, Any] = {}
-    for panel in panels:
-        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name, handle)
-    names = [name for name in order if name in handles]
-    if not names:
-        return
-    figure.legend(
-        [handles[name] for name in names], names, loc="upper center", bbox_to_anchor=(0.5, 0.0),
-        ncols=legend_columns(figure, names), handlelength=2.2,
-        columnspacing=1.2, labelspacing=0.4,
-    )  # fmt: skip
-
-
-def legend_columns(figure: Figure, names: Sequence[str]) -> int:
-    """How many entries with these names stand side by side in the width of a figure."""
-    width_in = _LEGEND_KEY_IN + _LETTER_IN * max(map(len, names))
-    return max(1, min(len(names), int(figure.get_figwidth() / width_in)))
 
 
 def _caption(lines: Sequence[Line], axis: Axis, floor: float, trivial: Sequence[str], *, below: bool) -> str:

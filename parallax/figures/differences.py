@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from parallax.figures.curves import PALETTE, WIDTH_IN, style_file
+from parallax.figures.curves import PALETTE, style_file
+from parallax.figures.legend import WIDTH_IN
 from parallax.tables.comparisons import Comparison, Comparisons
 from parallax.tables.layout import Context, condition_label, in_order, label
 from parallax.tables.statistics_tables import contender_of, title_of

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from parallax.figures.curves import WIDTH_IN, style_file
+from parallax.figures.curves import style_file
+from parallax.figures.legend import WIDTH_IN
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.tables.layout import Context, condition_label, in_order, label, most_cases
 from parallax.tables.standing import ends_of

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from parallax.figures.curves import PALETTE, WIDTH_IN, Axis, bar_of, draw_curves, series_of, style_file
+from parallax.figures.curves import PALETTE, Axis, bar_of, draw_curves, series_of, style_file
+from parallax.figures.legend import WIDTH_IN
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.tables.layout import Context, contender, in_order, label, most_cases
 from parallax.tables.summary import Line

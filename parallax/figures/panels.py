@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parallax.case import Pairing, Task
-from parallax.figures.curves import WIDTH_IN, legend_columns, style_file
+from parallax.figures.curves import style_file
+from parallax.figures.legend import WIDTH_IN, legend_columns
 from parallax.figures.slices import Slice, foreground_height_mm, read_slice
 from parallax.tables.layout import FIRST, Context, condition_label, in_order, label
 from parallax.tables.summary import CONDITION, Line
