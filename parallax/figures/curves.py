@@ -86,7 +86,7 @@ def draw_curves(lines: Sequence[Line], axis: Axis, context: Context) -> tuple[Fi
             chosen, fixed = series_of(lines, dataset, axis)
             panel.set_title(dataset.replace("_", " "), pad=16)
             panel.text(0, 1.02, fixed, transform=panel.transAxes, fontsize=7.5, color="#666666")
-            low = [line for line in chosen if line.method in context.controls and line.dice_mean < floor]
+            low = _reaching_below(chosen, floor, context)
             _draw_panel(panel, [line for line in chosen if line not in low], axis, styles, context)
             _name_what_lies_below(panel, low, context)
         for panel in panels[::across]:
@@ -234,6 +234,12 @@ def _draw_control(
     y = [line.dice_mean for line in lines]
     wide = [min(spots) - margin, *x, max(spots) + margin]
     panel.plot(wide, [y[0], *y, y[-1]], **style, zorder=1)
+
+
+def _reaching_below(lines: Sequence[Line], floor: float, context: Context) -> list[Line]:
+    """All lines of the controls that fall below the axis somewhere: the points left would draw another curve."""
+    low = {contender(line) for line in lines if line.method in context.controls and line.dice_mean < floor}
+    return [line for line in lines if contender(line) in low]
 
 
 def _name_what_lies_below(panel: Axes, controls: Sequence[Line], context: Context) -> None:

@@ -94,6 +94,17 @@ def test_a_control_far_below_the_methods_is_written_not_drawn():
     assert len(figure.legends[0].get_texts()) == 1
 
 
+def test_a_control_that_falls_below_the_axis_at_one_point_is_written_whole():
+    few = method_rows("mean_shape", 0.3, label_fraction=0.1)
+    rows = [*method_rows("nnunet", 0.8), *method_rows("mean_shape", 0.72), *few]
+    figure, _ = draw_curves(summarise(to_frame(rows)), BY_LABELS, CONTEXT)
+    panel = figure.axes[0]
+    written = [text.get_text() for text in panel.texts if "mean_shape" in text.get_text()]
+    assert len(written) == 1
+    assert " to " in written[0]
+    assert len(figure.legends[0].get_texts()) == 1
+
+
 def test_every_method_has_a_look_of_its_own():
     rows = [row for i in range(15) for row in method_rows(f"m{i:02d}", 0.5)]
     styles = line_styles(summarise(to_frame(rows)), CONTEXT)
