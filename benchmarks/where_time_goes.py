@@ -19,7 +19,7 @@ from statistics import mean
 
 STAGES = {
     "data": ("index", "split", "prepare-train", "prepare-test", "misalign-train", "misalign-test", "view"),
-    "tables, figures, report": ("scores", "tables", "figures", "report", "manifest"),
+    "tables, figures, report": ("scores", "controls", "tables", "figures", "viewer", "report", "manifest"),
 }
 
 

@@ -237,7 +237,7 @@ def _draw_control(
 
 
 def _reaching_below(lines: Sequence[Line], floor: float, context: Context) -> list[Line]:
-    """All lines of the controls that fall below the axis somewhere: the points left would draw another curve."""
+    """All lines of the controls that fall below the axis somewhere: the points left draw another curve."""
     low = {contender(line) for line in lines if line.method in context.controls and line.dice_mean < floor}
     return [line for line in lines if contender(line) in low]
 

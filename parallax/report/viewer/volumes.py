@@ -81,7 +81,7 @@ def _packed(volume: Volume, intent: str = "none") -> bytes:
 
     image = nibabel.Nifti1Image(volume.array, volume.affine, dtype=np.uint8)
     image.header.set_intent(intent)
-    return gzip.compress(image.to_bytes(), compresslevel=9, mtime=0)
+    return gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)
 
 
 def _three(values: NDArray[Any]) -> tuple[int, int, int]:
