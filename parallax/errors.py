@@ -101,6 +101,11 @@ def run_script(main: Callable[[], None]) -> None:
         sys.exit(1)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which is given in the singular: `1 run`, `2 runs`, `0 runs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a misspelt name: the closest known one, else all of them."""
     names = sorted(known)

@@ -58,7 +58,7 @@ def test_the_tutorial_ends_with_a_row_of_ones_own(checkout):
     rows = re.findall(r"^│ (\w[\w -]*?) +│", shown, re.MULTILINE)
     assert [row for row in rows if f"│ {row} " not in said[2]] == []
     assert "4 runs, 0 skipped" in said[2]
-    assert "to train: 1 runs" in said[-1]  # the others are taken as they are
+    assert "to train: 1 run," in said[-1]  # the others are taken as they are
     assert "│ My baseline " in said[-1]
     assert "My baseline" in (checkout / "results" / "first" / "report" / "index.html").read_text()
 

@@ -63,9 +63,10 @@ def merge(
     out: Annotated[Path, typer.Option(help="folder to write; it must not exist")],
 ) -> None:
     """Join runs that several machines shared, each with a part of the methods, conditions or seeds."""
+    from parallax.errors import counted
     from parallax.run.merge import merge_runs
 
-    told = [*merge_runs(runs, out), f"{out}: scores, tables and report of {len(runs)} runs"]
+    told = [*merge_runs(runs, out), f"{out}: scores, tables and report of {counted(len(runs), 'run')}"]
     sys.stdout.write("\n".join(told) + "\n")
 
 
@@ -112,6 +113,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="folder to write; it must not exist")],
 ) -> None:
     """Write a finished run in the formats of other tools."""
+    from parallax.errors import counted
     from parallax.exchange.crate import export_crate
     from parallax.exchange.finished import read_finished
     from parallax.exchange.predictions import export_predictions
@@ -126,5 +128,5 @@ def export(
             sys.stdout.write(f"{out / name}\n")
     else:
         sys.stdout.write(
-            f"{out}: {export_predictions(finished, out)} label maps, listed in predictions.csv\n"
+            f"{out}: {counted(export_predictions(finished, out), 'label map')}, listed in predictions.csv\n"
         )

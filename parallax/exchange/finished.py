@@ -14,7 +14,7 @@ from parallax.errors import UserError
 
 
 class ExportError(UserError):
-    """What is to be exported is not there, or would replace something."""
+    """A finished run that is asked for is not there, or what is written would replace something."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_finished(folder: Path) -> FinishedRun:
     for name in ("manifest.json", "scores.parquet"):
         if not (folder / name).is_file():
             raise ExportError(
-                "There is no finished run to export",
+                "There is no finished run here",
                 where=str(folder),
                 expected="the folder of a run that came to its end, such as results/quick",
                 found=f"no {name}" if folder.is_dir() else "no such folder",
@@ -69,7 +69,7 @@ def new_folder(out: Path) -> Iterator[Path]:
     """A folder to fill that takes the name `out` when all is written; `ExportError` where that is taken."""
     if out.exists():
         raise ExportError(
-            "An export replaces nothing",
+            "Nothing is replaced",
             where=str(out),
             expected="the name of a folder that does not exist",
             found="a file" if out.is_file() else "a folder",

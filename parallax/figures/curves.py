@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from parallax.case import Pairing
 from parallax.data.files import replacing
+from parallax.errors import counted
 from parallax.figures.legend import WIDTH_IN, legend_below
 from parallax.score.stats.spread import LEAST_CASES
 from parallax.tables.layout import (
@@ -276,7 +277,7 @@ def _caption(lines: Sequence[Line], axis: Axis, floor: float, trivial: Sequence[
     cases = most_cases(lines)
     what = "share of labelled training cases" if axis.name == BY_LABELS.name else "shift between modalities"
     bars = (
-        f"range of single cases ({cases} test cases: too few for an interval)"
+        f"range of single cases ({counted(cases, 'test case')}: too few for an interval)"
         if cases < LEAST_CASES
         else f"95 % bootstrap interval of the mean over {cases} test cases"
     )

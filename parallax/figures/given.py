@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from parallax.errors import counted
 from parallax.figures.curves import style_file
 from parallax.figures.legend import WIDTH_IN
 from parallax.score.stats.spread import LEAST_CASES
@@ -78,14 +79,16 @@ def _matrix(own: Sequence[Line], ordered: Sequence[Line], context: Context) -> p
 def _caption(own: Sequence[Line], easiest: Line) -> str:
     cases = most_cases(own)
     spans = [line.dice_high - line.dice_low for line in own if math.isfinite(line.dice_low)]
+    are = "is" if cases == 1 else "are"
     wide = (
         f" The 95 % intervals over cases are {min(spans):.2f} to {max(spans):.2f} wide."
         if spans
-        else f" {cases} test cases are fewer than the {LEAST_CASES} that an interval takes."
+        else f" {counted(cases, 'test case')} {are} fewer than the {LEAST_CASES} that an interval takes."
     )
     return (
         f"Dice on {easiest.dataset.replace('_', ' ')} by the modalities given at test"
-        f" ({condition_label(easiest)}), mean over {cases} cases. Empty: nothing is given there.{wide}"
+        f" ({condition_label(easiest)}), mean over {counted(cases, 'case')}. Empty: nothing is given there."
+        f"{wide}"
     )
 
 

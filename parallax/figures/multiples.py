@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
+from parallax.errors import counted
 from parallax.figures.curves import PALETTE, Axis, bar_of, draw_curves, series_of, style_file
 from parallax.figures.legend import WIDTH_IN
 from parallax.score.stats.spread import LEAST_CASES
@@ -127,7 +128,7 @@ def _caption(groups: Sequence[tuple[str, str, list[Line]]], axis: Axis, context:
     }
     cases = most_cases([line for _, _, own in groups for line in own])
     bars = (
-        f"range of single cases ({cases} test cases: too few for an interval)"
+        f"range of single cases ({counted(cases, 'test case')}: too few for an interval)"
         if cases < LEAST_CASES
         else f"95 % bootstrap interval of the mean over {cases} test cases"
     )

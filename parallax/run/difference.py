@@ -6,16 +6,17 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from parallax.errors import DataError
+from parallax.errors import DataError, counted
 from parallax.score.table import COLUMNS, IDENTITY, VALUED, Row, read_rows
 
 #: Metrics that a tolerance is for: shares of 1, which mean the same for every structure.
 SHARES = ("dice", "nsd", "dice_ceiling")
 #: Parts of a manifest in which runs may differ without being another run.
-_MEASURED = ("scores_sha256", "run", "scans")
+_MEASURED = ("scores_sha256", "run")
 _Key = tuple[Any, ...]
 
 
@@ -80,10 +81,22 @@ def compare_runs(first: Path, second: Path, tolerance: float = 0.0) -> Differenc
 
 
 def manifest_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Keys such as `versions.torch` whose values differ; None stands for a key that is absent."""
-    ours, theirs = (dict(_flat(values)) for values in (a, b))
+    """Keys such as `versions.torch` whose values differ; None stands for a key that is absent.
+
+    Scans are compared by content: the files of each dataset and the SHA-256 over their digests, as the same
+    scans lie elsewhere on another machine.
+    """
+    ours, theirs = (dict(_flat({**values, "scans": _contents(values)})) for values in (a, b))
     keys = [key for key in {**ours, **theirs} if key.split(".")[0] not in _MEASURED and key != "config.run"]
     return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
+
+
+def _contents(manifest: Mapping[str, Any]) -> dict[str, str]:
+    scans = {name: sorted(files.values()) for name, files in manifest.get("scans", {}).items() if files}
+    return {
+        name: f"{counted(len(digests), 'file')}, {sha256(''.join(digests).encode()).hexdigest()[:16]}"
+        for name, digests in scans.items()
+    }
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
@@ -143,10 +156,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def lines(found: Difference, names: Sequence[str], *, most: int = 12) -> list[str]:
     """The difference in words, at most `most` lines of each kind."""
-    told = [f"{found.rows} rows in both; {len(found.differing)} of them differ"]
+    differ = "differs" if len(found.differing) == 1 else "differ"
+    told = [f"{counted(found.rows, 'row')} in both; {len(found.differing)} of them {differ}"]
     told += [f"  {_place(d.row)}: {', '.join(d.columns)}{_by(d.apart)}" for d in found.differing[:most]]
     for name, rows in zip(names, found.only, strict=True):
-        told += [f"{len(rows)} rows in {name} alone"] if rows else []
+        told += [f"{counted(len(rows), 'row')} in {name} alone"] if rows else []
         told += [f"  {_place(row)}" for row in rows[:most]]
     told += [
         f"largest difference of {metric}: {apart:.6g}" for metric, apart in sorted(found.largest.items())
@@ -154,7 +168,9 @@ def lines(found: Difference, names: Sequence[str], *, most: int = 12) -> list[st
     causes = list(found.causes.items())
     told += ["in the manifests:"] if causes else []
     told += [f"  {key}: {_short(a)} / {_short(b)}" for key, (a, b) in causes[:most]]
-    told += [f"  and {len(causes) - most} more keys of the manifests"] if len(causes) > most else []
+    told += (
+        [f"  and {counted(len(causes) - most, 'more key')} of the manifests"] if len(causes) > most else []
+    )
     return told
 
 

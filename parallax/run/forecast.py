@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from parallax.data.reading import odd_headers
+from parallax.errors import counted
 from parallax.run.costs import Estimate, Estimator
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def plan_table(estimator: Estimator) -> Table:
     from rich.table import Table
 
     plan = estimator.setup.plan
-    table = Table(title=f"{estimator.setup.config.run}: {len(plan.runs)} runs")
+    table = Table(title=f"{estimator.setup.config.run}: {counted(len(plan.runs), 'run')}")
     table.add_column("method", no_wrap=True)
     for name in ("runs", "skipped", "core-hours", "memory (MiB)", "disk (GiB)"):
         table.add_column(name, justify="right")
@@ -42,7 +43,8 @@ def ahead_line(estimator: Estimator, runs: Collection[Run]) -> str:
     """What is left to train, in one line for the start of a run."""
     cost = sum(estimator.methods(runs).values(), Estimate())
     hours, memory, _ = _cells(cost)
-    return f"to train: {len(runs)} runs, about {hours} core-hours, up to {memory} MiB each (parallax plan)"
+    count = counted(len(runs), "run")
+    return f"to train: {count}, about {hours} core-hours, up to {memory} MiB each (parallax plan)"
 
 
 def plan_notes(estimator: Estimator) -> list[str]:

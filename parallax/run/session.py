@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from parallax.data.files import read_json, write_json
 from parallax.data.seal import SealError, remove_damaged, settle_times
-from parallax.errors import no_room
+from parallax.errors import counted, no_room
 from parallax.run.costs import Estimator
 from parallax.run.devices import Gpus
 from parallax.run.forecast import ahead_line
@@ -58,7 +58,8 @@ def begin(setup: Setup, cores: int, waiting: Mapping[str, Run], gpus: Gpus, cost
         _leave(f"Another run works in {setup.root}. Wait for it, or stop it first.")
     calm()
     print(
-        f"Parallax: {len(setup.plan.runs)} runs, {len(setup.plan.skipped)} skipped; folder {root.as_posix()}"
+        f"Parallax: {counted(len(setup.plan.runs), 'run')}, {len(setup.plan.skipped)} skipped;"
+        f" folder {root.as_posix()}"
     )
     if gpus.devices:
         print(f"  {gpus.line(cores)}")

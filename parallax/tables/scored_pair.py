@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
+from parallax.errors import counted
 from parallax.score.compare import Scored, Wanted
 from parallax.score.metrics import EMPTY_RULE_TEXT
 from parallax.score.table import VALUED
@@ -75,7 +76,8 @@ def _notes(rows: Sequence[Scored], wanted: Wanted, extra: Sequence[str]) -> tupl
     ]
     if absent:
         notes.append(
-            f"No prediction for {len(absent)} of {cases} cases, which no mean holds: {', '.join(absent)}."
+            f"No prediction for {len(absent)} of {counted(cases, 'case')}, which no mean holds:"
+            f" {', '.join(absent)}."
         )
     if extra:
         notes.append(f"Predictions without a truth, not scored: {', '.join(extra)}.")

@@ -150,7 +150,7 @@ def test_what_cannot_be_exported_is_said(run, tmp_path):
     with pytest.raises(ExportError, match="no such folder"):
         read_finished(tmp_path / "nowhere")
     (tmp_path / "taken").mkdir()
-    with pytest.raises(ExportError, match="replaces nothing"):
+    with pytest.raises(ExportError, match="Nothing is replaced"):
         export_data(run, tmp_path / "taken")
     (run.folder / "manifest.json").unlink()
     with pytest.raises(ExportError, match=r"no manifest\.json"):

@@ -84,7 +84,7 @@ def test_the_start_of_a_run_says_what_is_left_to_train():
     estimator, left = Estimator(MODEL, setup), setup.plan.runs[:1]
     one = estimator.run("phantom_heart", "supervised", "paper")
     hours, memory = f"{one.core_s / 3600:.2f}", f"{one.memory_mib:.0f}"
-    assert f"1 runs, about {hours} core-hours, up to {memory} MiB each" in ahead_line(estimator, left)
+    assert f"1 run, about {hours} core-hours, up to {memory} MiB each" in ahead_line(estimator, left)
 
 
 def test_every_subset_segments_each_of_two_modalities_twice():

@@ -85,6 +85,15 @@ def test_manifests_tell_what_may_be_the_cause():
     }
 
 
+def test_scans_are_compared_by_content_wherever_they_lie():
+    here = MANIFEST | {"scans": {"la": {"/a/1.nii": "x", "/a/2.nii": "y"}, "phantom": {}}}
+    there = MANIFEST | {"scans": {"la": {"/b/1.nii": "x", "/b/2.nii": "y"}, "phantom": {}}}
+    assert manifest_differences(here, there) == {}
+    changed = MANIFEST | {"scans": {"la": {"/b/1.nii": "z"}, "phantom": {}}}
+    ((key, (ours, theirs)),) = manifest_differences(here, changed).items()
+    assert (key, ours[:8], theirs[:7]) == ("scans.la", "2 files,", "1 file,")
+
+
 def test_a_folder_without_scores_is_named(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         compare_runs(tmp_path / "none", tmp_path)
